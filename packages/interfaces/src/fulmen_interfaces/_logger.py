@@ -1,0 +1,72 @@
+"""Loggers: where metrics and hyper-parameters are written."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fulmen_interfaces._callback import CheckpointCallback
+
+
+class Logger(ABC):
+    """Base of all loggers. The run calls every method on rank zero only, with plain numbers."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str | None:
+        """Name of the experiment; part of default paths."""
+
+    @property
+    @abstractmethod
+    def version(self) -> int | str | None:
+        """Version of the experiment; part of default paths."""
+
+    @abstractmethod
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Record metrics of one step."""
+
+    @abstractmethod
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Record the hyper-parameters of the run, a mapping or a namespace."""
+
+    @property
+    def experiment(self) -> Any:
+        """The object of the underlying library."""
+        return None
+
+    @property
+    def save_dir(self) -> str | None:
+        """Directory under which it writes; None where it writes no files."""
+        return None
+
+    @property
+    def root_dir(self) -> str | None:
+        """Directory of all versions of the experiment."""
+        return None
+
+    @property
+    def log_dir(self) -> str | None:
+        """Directory of this version; checkpoints go beside it by default."""
+        return None
+
+    @property
+    def group_separator(self) -> str:
+        """What parts the groups in a metric's name."""
+        return "/"
+
+    def log_graph(self, model: nn.Module, input_array: Any = None) -> None:
+        """Record the model's graph, where that is possible."""
+
+    def after_save_checkpoint(self, checkpoint_callback: CheckpointCallback) -> None:
+        """A checkpoint was written; a logger that keeps artifacts may take it."""
+
+    def save(self) -> None:
+        """Write what is held back. Called after each flush of metrics and at the end."""
+
+    def finalize(self, status: str) -> None:
+        """End the run with `finished`, `interrupted` or `failed`."""
+        self.save()

@@ -1,0 +1,31 @@
+"""Profilers: where the time of a step goes."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Profiler(Protocol):
+    """Receives named spans of time. The loop is built without any call into it where there is none."""
+
+    def setup(self, stage: str, *, rank: int, log_dir: str | None) -> None:
+        """Begin a run."""
+        ...
+
+    def profile(self, action: str) -> AbstractContextManager[Any]:
+        """Return a context that measures one occurrence of the action, for example `training_step`."""
+        ...
+
+    def step(self) -> None:
+        """Mark the end of one batch (a schedule of recording may advance)."""
+        ...
+
+    def describe(self) -> None:
+        """Print or write what was measured. Called once, at the end of the run."""
+        ...
+
+    def teardown(self, stage: str) -> None:
+        """End the run, also after errors."""
+        ...

@@ -1,0 +1,204 @@
+"""Strategies: how one model is trained over one or several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from fulmen_interfaces._precision import Precision
+from fulmen_interfaces._world import Collectives, World
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from torch.optim import Optimizer
+
+    from fulmen_interfaces._accelerator import Accelerator
+    from fulmen_interfaces._launch import ClusterEnvironment
+    from fulmen_interfaces._specs import StrategySpec
+
+
+class ClipAlgorithm(str, Enum):
+    """How gradients are bounded."""
+
+    NORM = "norm"
+    """All gradients together are scaled down to the limit if their 2-norm is above it."""
+    VALUE = "value"
+    """Each element is clamped to plus or minus the limit."""
+
+
+@dataclass(frozen=True)
+class GradientClipping:
+    """The bound on gradients that a run was configured with."""
+
+    limit: float
+    algorithm: ClipAlgorithm = ClipAlgorithm.NORM
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where this process works."""
+
+    world: World
+    device: torch.device
+    accelerator: Accelerator
+    environment: ClusterEnvironment | None = None
+    """Where the processes meet; None in a run with one process."""
+
+
+@dataclass(frozen=True)
+class PrepareRequest:
+    """All that a strategy needs to make a model ready."""
+
+    module: nn.Module
+    """The user's module: its parameters are trained, its state is saved."""
+    entry: nn.Module
+    """What is called: contains `module`, and its `forward` runs any step. This is what is wrapped."""
+    make_optimizers: Callable[[], Sequence[Optimizer]]
+    """Makes the optimizers over `module`'s parameters as they are at that moment. To be called once, by the
+    strategy, when the parameters are the ones to be trained (before or after wrapping). Empty when evaluating."""
+    precision: Precision
+    clipping: GradientClipping | None = None
+    accumulate_grad_batches: int = 1
+    sync_batchnorm: bool = False
+
+
+class ForwardPass(Protocol):
+    """How steps are called."""
+
+    @property
+    def training_module(self) -> nn.Module:
+        """What is called to train: the wrapper, or `entry` itself where nothing needs wrapping."""
+        ...
+
+    @property
+    def evaluation_module(self) -> nn.Module:
+        """What is called to evaluate; it must not communicate where `entry` does not."""
+        ...
+
+    @property
+    def forward_context(self) -> Callable[[], AbstractContextManager[Any]] | None:
+        """Factory of the context in which a step runs, or None."""
+        ...
+
+    @property
+    def input_conversion(self) -> Callable[[Any], Any] | None:
+        """What converts a batch's element types, or None."""
+        ...
+
+
+class GradientPass(Protocol):
+    """What happens between a loss and new weights."""
+
+    @property
+    def optimizers(self) -> Sequence[Optimizer]:
+        """The optimizers to step, in the order in which they were made."""
+        ...
+
+    def backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        """Compute gradients; further arguments are those of `Tensor.backward`."""
+        ...
+
+    def no_sync(self) -> AbstractContextManager[Any]:
+        """Return a context for forward and backward of a batch that does not end an accumulation window."""
+        ...
+
+    def unscale_gradients(self, optimizer: Optimizer) -> None:
+        """Divide gradients by the loss scale, where there is one. Called before each step, after the last backward.
+
+        Whatever reads gradients comes after it: hooks, clipping, a norm. A second call before the same step does
+        nothing; `clip_gradients` and `step` do it by themselves.
+        """
+        ...
+
+    def clip_gradients(self, optimizer: Optimizer, clipping: GradientClipping) -> torch.Tensor | None:
+        """Bound that optimizer's unscaled gradients; return their norm before, where it was computed."""
+        ...
+
+    def step(self, optimizer: Optimizer, closure: Callable[[], Any] | None = None) -> Any:
+        """Step one optimizer and return what it returned. `closure` computes loss and gradients anew."""
+        ...
+
+
+class StateAccess(Protocol):
+    """State as plain files hold it: whole, with the user's names, wherever the pieces lie. Called on all ranks."""
+
+    def model_state_dict(self) -> dict[str, Any]:
+        """Return the module's state under the module's own names (on rank zero at least)."""
+        ...
+
+    def load_model_state_dict(self, state: Mapping[str, Any], *, strict: bool = True) -> None:
+        """Load what `model_state_dict` returned under any strategy."""
+        ...
+
+    def optimizer_state_dict(self, optimizer: Optimizer) -> dict[str, Any]:
+        """Return the optimizer's state as a plain optimizer's `state_dict` would be."""
+        ...
+
+    def load_optimizer_state_dict(self, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+        """Load what `optimizer_state_dict` returned under any strategy."""
+        ...
+
+    def scaler_state_dict(self) -> dict[str, Any]:
+        """Return the loss scaler's state; empty where there is none."""
+        ...
+
+    def load_scaler_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load what `scaler_state_dict` returned."""
+        ...
+
+
+class PreparedModel(ForwardPass, GradientPass, StateAccess, Protocol):
+    """A model ready to be trained or evaluated."""
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """How one model is trained over one or several processes. One object serves one Trainer or Fabric."""
+
+    @property
+    def spec(self) -> StrategySpec:
+        """What it offers and needs."""
+        ...
+
+    @property
+    def collectives(self) -> Collectives:
+        """How its processes speak to each other; valid between `start` and `teardown`."""
+        ...
+
+    def start(self, placement: Placement) -> None:
+        """Join the other processes. Called once per run on every rank, before data or model exist."""
+        ...
+
+    def prepare(self, request: PrepareRequest) -> PreparedModel:
+        """Place, convert and wrap the model and make its optimizers. Called on every rank."""
+        ...
+
+    def teardown(self) -> None:
+        """Leave the other processes and free what was held. Called on every rank, also after errors."""
+        ...
+
+
+@runtime_checkable
+class SupportsModuleInit(Protocol):
+    """A strategy in which large modules are made in pieces, or without memory."""
+
+    def init_context(self, *, empty: bool = False) -> AbstractContextManager[Any]:
+        """Return a context for making modules: on the right device, or without weights where `empty`."""
+        ...
+
+
+@runtime_checkable
+class SupportsShardedCheckpoint(Protocol):
+    """A prepared model whose every rank writes its own part of a checkpoint directory."""
+
+    def save_sharded(self, path: str, optimizers: Sequence[Optimizer]) -> None:
+        """Write weights and optimizer states below `path` in the layout of `torch.distributed.checkpoint`."""
+        ...
+
+    def load_sharded(self, path: str, optimizers: Sequence[Optimizer], *, strict: bool = True) -> None:
+        """Read such a directory, written under any strategy and world size."""
+        ...

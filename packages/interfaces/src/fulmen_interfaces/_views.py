@@ -1,0 +1,246 @@
+"""What plugins see of the trainer and of the module: narrow, mostly read-only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fulmen_interfaces._callback import Callback
+from fulmen_interfaces._logger import Logger
+from fulmen_interfaces._schedule import LRSchedulerConfig
+from fulmen_interfaces._stages import RunningStage
+from fulmen_interfaces._world import Collectives, World
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from torch.optim import Optimizer
+
+
+class ProgressView(Protocol):
+    """How far the run has come."""
+
+    @property
+    def current_epoch(self) -> int:
+        """The epoch that is running, from 0; after the last, the number of epochs run."""
+        ...
+
+    @property
+    def global_step(self) -> int:
+        """Steps of all optimizers so far."""
+        ...
+
+    @property
+    def is_last_batch(self) -> bool:
+        """Whether the present batch ends the epoch."""
+        ...
+
+    @property
+    def running_stage(self) -> RunningStage | None:
+        """What is being done; None between runs."""
+        ...
+
+    @property
+    def max_epochs(self) -> int | None:
+        """Epochs after which training ends; -1: never, None: not limited by epochs."""
+        ...
+
+    @property
+    def max_steps(self) -> int:
+        """Optimizer steps after which training ends; -1: never."""
+        ...
+
+    should_stop: bool
+    """Set it to end training after this batch (and after the minimum that was asked for)."""
+
+
+class DataView(Protocol):
+    """How much data there is. `float("inf")` where a loader does not tell its length."""
+
+    @property
+    def num_training_batches(self) -> int | float:
+        """Training batches of an epoch on this rank."""
+        ...
+
+    @property
+    def num_sanity_val_batches(self) -> list[int | float]:
+        """Batches of the sanity check, by loader."""
+        ...
+
+    @property
+    def num_val_batches(self) -> list[int | float]:
+        """Validation batches, by loader."""
+        ...
+
+    @property
+    def num_test_batches(self) -> list[int | float]:
+        """Test batches, by loader."""
+        ...
+
+    @property
+    def num_predict_batches(self) -> list[int | float]:
+        """Prediction batches, by loader."""
+        ...
+
+    @property
+    def accumulate_grad_batches(self) -> int:
+        """Batches of a full accumulation window."""
+        ...
+
+    @property
+    def val_check_interval(self) -> int | float | timedelta:
+        """Training between validations: batches (int), a share of the epoch (float; 1.0: at its end), or time."""
+        ...
+
+
+class MetricsView(Protocol):
+    """What was logged, and where it goes."""
+
+    @property
+    def callback_metrics(self) -> Mapping[str, torch.Tensor]:
+        """The newest value of every logged metric."""
+        ...
+
+    @property
+    def logged_metrics(self) -> Mapping[str, torch.Tensor]:
+        """What was last sent to the loggers."""
+        ...
+
+    @property
+    def progress_bar_metrics(self) -> Mapping[str, float]:
+        """The newest values of the metrics logged with `prog_bar=True`, as numbers; reading waits for the device."""
+        ...
+
+    @property
+    def loggers(self) -> Sequence[Logger]:
+        """All loggers."""
+        ...
+
+    @property
+    def log_dir(self) -> str | None:
+        """Directory of the first logger, or the default root; the same on every rank."""
+        ...
+
+    @property
+    def default_root_dir(self) -> str:
+        """Where files go if nothing else is said."""
+        ...
+
+    @property
+    def log_every_n_steps(self) -> int:
+        """Optimizer steps between writes of step metrics."""
+        ...
+
+    @property
+    def logging_step(self) -> int:
+        """The number under which step metrics are written now: training batches that stepped an optimizer so far."""
+        ...
+
+
+class CheckpointView(Protocol):
+    """What checkpointing callbacks need."""
+
+    def save_checkpoint(self, filepath: str, weights_only: bool = False, storage_options: Any = None) -> None:
+        """Write a checkpoint; call it on every rank."""
+        ...
+
+    def remove_checkpoint(self, filepath: str) -> None:
+        """Remove a checkpoint; call it on every rank."""
+        ...
+
+    @property
+    def ckpt_path(self) -> str | None:
+        """The checkpoint that this run began from; None where it began afresh."""
+        ...
+
+    @property
+    def fast_dev_run(self) -> bool | int:
+        """Whether this is a trial of a few batches, which must leave no files."""
+        ...
+
+    @property
+    def val_check_due(self) -> bool:
+        """Whether validation will run right after the present training batch."""
+        ...
+
+    @property
+    def check_val_every_n_epoch(self) -> int | None:
+        """Epochs between validations; None where batches are counted across epochs."""
+        ...
+
+    @property
+    def enable_validation(self) -> bool:
+        """Whether this fit validates at all."""
+        ...
+
+
+class TrainerView(ProgressView, DataView, MetricsView, CheckpointView, Protocol):
+    """The trainer as callbacks see it."""
+
+    @property
+    def world(self) -> World:
+        """The place of this process among all."""
+        ...
+
+    @property
+    def is_global_zero(self) -> bool:
+        """Whether this process writes and prints."""
+        ...
+
+    @property
+    def collectives(self) -> Collectives:
+        """How the processes speak to each other."""
+        ...
+
+    @property
+    def callbacks(self) -> Sequence[Callback]:
+        """All callbacks, in the order in which they are called."""
+        ...
+
+    @property
+    def optimizers(self) -> Sequence[Optimizer]:
+        """The optimizers of the run."""
+        ...
+
+    @property
+    def lr_scheduler_configs(self) -> Sequence[LRSchedulerConfig]:
+        """The schedulers of the run."""
+        ...
+
+    @property
+    def root_device(self) -> torch.device:
+        """The device of this process."""
+        ...
+
+
+class ModuleView(Protocol):
+    """The module as callbacks see it: a `torch.nn.Module` that can log."""
+
+    example_input_array: Any
+    """One input of `forward`, for summaries and exports; None where the user gave none."""
+
+    @property
+    def training(self) -> bool:
+        """Whether it is in training mode."""
+        ...
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """Its parameters."""
+        ...
+
+    def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """Its modules by dotted name, itself first under the empty name."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its weights."""
+        ...
+
+    def log(self, name: str, value: Any, **options: Any) -> None:
+        """Log a metric as the module would."""
+        ...
+
+    def log_dict(self, dictionary: Mapping[str, Any], **options: Any) -> None:
+        """Log several metrics as the module would."""
+        ...
