@@ -1,0 +1,64 @@
+"""Files and folders, on this machine or at a URL."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any
+
+
+def is_remote(path: str) -> bool:
+    """Return whether the path is a URL such as `s3://bucket/run`."""
+    return "://" in path
+
+
+def absolute(path: str | os.PathLike[str]) -> str:
+    """Return the full path, home directory and links resolved; a URL as it is."""
+    text = os.fspath(path)
+    return text if is_remote(text) else os.path.realpath(os.path.expanduser(text))
+
+
+def exists(path: str) -> bool:
+    """Return whether a file or folder is there."""
+    return bool(_filesystem(path).exists(path)) if is_remote(path) else os.path.lexists(path)
+
+
+def names(folder: str) -> list[str]:
+    """Return the names of what lies in a folder; none where it is absent."""
+    if is_remote(folder):
+        filesystem = _filesystem(folder)
+        entries = filesystem.ls(folder, detail=False) if filesystem.isdir(folder) else []
+        return [os.path.basename(entry.rstrip("/")) for entry in entries]
+    return os.listdir(folder) if os.path.isdir(folder) else []
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Return whether the path lies below the folder."""
+    if is_remote(path):
+        return path.startswith(folder.rstrip("/") + "/")
+    return os.path.abspath(path).startswith(os.path.abspath(folder).rstrip(os.sep) + os.sep)
+
+
+def same(path: str, other: str) -> bool:
+    """Return whether both are one path; links are not followed."""
+    if is_remote(path) or is_remote(other):
+        return path == other
+    return os.path.abspath(path) == os.path.abspath(other)
+
+
+def link(target: str, name: str) -> None:
+    """Make `name` a relative link to `target`, in place of whatever was there; a copy where links are impossible."""
+    if os.path.islink(name) or os.path.isfile(name):
+        os.remove(name)
+    elif os.path.isdir(name):
+        shutil.rmtree(name)
+    try:
+        os.symlink(os.path.relpath(target, os.path.dirname(name)), name)
+    except OSError:
+        (shutil.copytree if os.path.isdir(target) else shutil.copy)(target, name)
+
+
+def _filesystem(path: str) -> Any:
+    import fsspec
+
+    return fsspec.filesystem(path.partition("://")[0])

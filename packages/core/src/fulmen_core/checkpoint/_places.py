@@ -1,0 +1,60 @@
+"""Paths with and without a scheme."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from fulmen_interfaces import CheckpointError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+_LOCAL_SCHEMES = ("file://", "local://")
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path has a scheme, other than that of local files."""
+    return "://" in path and not path.startswith(_LOCAL_SCHEMES)
+
+
+def is_web(path: str) -> bool:
+    """Whether a path is the address of a file on the web, which can only be read."""
+    return path.startswith(("http://", "https://"))
+
+
+def local_path(path: str) -> str:
+    """Return a local path without its scheme."""
+    for scheme in _LOCAL_SCHEMES:
+        path = path.removeprefix(scheme)
+    return path
+
+
+def file_system(path: str, **storage_options: Any) -> tuple[AbstractFileSystem, str]:
+    """Return fsspec's file system for a path with a scheme, and the path in it."""
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError as error:
+        message = (
+            f"{path} is not on this machine, and fsspec is not installed. Run `pip install 'fulmen-core[remote]'`."
+        )
+        raise CheckpointError(message, path) from error
+    system, place = url_to_fs(path, **storage_options)
+    return system, str(place)
+
+
+@contextmanager
+def opened_for_writing(path: str) -> Iterator[IO[bytes]]:
+    """Open a file, wherever it is, whose directories are made where they are absent."""
+    if is_remote(path):
+        system, place = file_system(path)
+        system.makedirs(place.rpartition("/")[0], exist_ok=True)
+        with system.open(place, "wb") as file:
+            yield file
+    else:
+        target = Path(local_path(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as file:
+            yield file

@@ -1,0 +1,221 @@
+"""Reading the training data epoch after epoch, from any batch on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+from fulmen_core.data._combined import CombinedLoader
+from fulmen_core.data._epoch import set_epoch
+from fulmen_core.data._joint import make_reader
+from fulmen_core.data._limits import batches_under_limit, length_of, nothing_to_read
+from fulmen_core.data._position import Place
+from fulmen_core.data._prefetch import DevicePrefetch
+from fulmen_core.random import RandomStates, Snapshot, capture_generators, restore_generators
+from fulmen_interfaces import DataError, rank_zero_warn
+
+_END = object()
+
+
+class TrainingCursor:
+    """Reads the training data, and can be put back, in another process, exactly where it was.
+
+    Args:
+        loader: a DataLoader, a CombinedLoader or anything else to iterate over. It is never changed.
+        limit: batches of an epoch (int), or the share of them (float).
+        random: the global generators, of which `state_dict` holds the states; without it, those of the host.
+        hook: what the data came from, for errors.
+        argument: what `limit` came from, for errors.
+        replay_workers: whether worker processes draw random numbers, so that batches must be read again to go on behind
+            them; None finds it out by reading one batch in a worker, only when it matters.
+        prefetch: copies batches to the device while the one in front is used; it is read one batch ahead then.
+
+    Ask `epoch` for each epoch's batches, once, before any hook of that epoch. `is_last` is right before each batch is given.
+    With a length, batches are asked for as a plain ``for batch in loader`` would; without one, and with worker processes
+    over an IterableDataset, whose length is an estimate, one batch ahead.
+
+    `state_dict` means: behind the last batch that was given. After `load_state_dict`, `epoch` of that epoch goes on there,
+    and leaves all random generators as they were when the state was taken; so does `epoch` of a later epoch.
+    """
+
+    def __init__(
+        self,
+        loader: Any,
+        *,
+        limit: int | float = 1.0,
+        random: RandomStates | None = None,
+        hook: str = "train_dataloader",
+        argument: str = "limit_train_batches",
+        replay_workers: bool | None = None,
+        prefetch: DevicePrefetch | None = None,
+    ) -> None:
+        if not isinstance(loader, Iterable) and not hasattr(loader, "__getitem__"):
+            raise DataError(
+                f"`{hook}` gave {loader!r}, which cannot be iterated over. Give a DataLoader or any iterable."
+            )
+        length = length_of(loader)
+        self.loader = loader
+        self.num_batches: int | float = batches_under_limit(length, limit, argument)
+        """Batches of an epoch; `inf` where the loader does not tell."""
+        self.is_last = False
+        """Whether the batch that was given last ends the epoch."""
+        self.batches_read = 0
+        """Batches given in this epoch."""
+        self._cut = self.num_batches < length
+        self._source = make_reader(loader, replay_workers=replay_workers)
+        self._prefetch = prefetch
+        self._looks_ahead = prefetch is not None or not self._source.knows_length
+        self._random = random or RandomStates()
+        self._hook = hook
+        self._epoch = 0
+        self._open = False
+        self._ahead: _Ahead | None = None
+        self._loaded: Mapping[str, Any] | None = None
+
+    def epoch(self, epoch: int) -> Iterator[Any]:
+        """Return that epoch's batches: all of them, or those behind the position that was loaded."""
+        set_epoch(self.loader, epoch)
+        loaded, self._loaded = self._loaded, None
+        self._epoch = epoch
+        self._ahead = None
+        if loaded is None:
+            return self._fresh()
+        if loaded["open"] and loaded["epoch"] == epoch:
+            batches = self._resumed(loaded)
+        else:
+            self._source.settle(self._source.read_position(loaded["source"]))
+            batches = self._fresh()
+        self._random.restore(loaded["random"])
+        restore_generators(self.loader, loaded["generators"])
+        return batches
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position behind the last batch given, and all random states: plain values and tensors."""
+        if self._loaded is not None:
+            return dict(self._loaded)
+        ahead = self._ahead
+        return {
+            "version": 1,
+            "epoch": self._epoch,
+            "open": self._open,
+            "batches_read": self.batches_read,
+            "num_batches": self.num_batches,
+            "source": (self._source.position() if ahead is None else ahead.position).plain(),
+            "ahead": None if ahead is None else {"random": ahead.random and ahead.random.plain()},
+            "random": self._random.capture(),
+            "generators": capture_generators(self.loader),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the next `epoch` go on behind the batch after which `state_dict` was called."""
+        if state.get("version") != 1:
+            raise DataError(
+                f"The data position in this checkpoint has version {state.get('version')!r}, and this release reads version"
+                " 1. Go on with the release that wrote it, or load only the weights."
+            )
+        self._loaded = state
+        self._epoch = state["epoch"]
+        self._open = state["open"]
+        self.batches_read = state["batches_read"]
+        self.is_last = self._open and self.batches_read >= self.num_batches
+        if self._open and state["num_batches"] != self.num_batches:
+            rank_zero_warn(
+                f"An epoch had {state['num_batches']} batches when the checkpoint was saved and has {self.num_batches} now."
+                f" It goes on behind batch {self.batches_read}, counted in the batches of now."
+            )
+
+    def _fresh(self) -> Iterator[Any]:
+        self.batches_read = 0
+        self.is_last = False
+        self._open = False
+        return self._reading_ahead() if self._looks_ahead else self._reading()
+
+    def _resumed(self, loaded: Mapping[str, Any]) -> Iterator[Any]:
+        position = self._source.read_position(loaded["source"])
+        if self._cut and self.batches_read >= self.num_batches:  # nothing more will be asked of this iteration
+            self._source.settle(position)
+            return self._reading(iter(()))
+        batches = self._batches(self._source.resume(position))
+        if not self._looks_ahead:
+            return self._reading(batches)
+        upcoming = _END
+        if self.batches_read < self.num_batches:
+            before = (loaded["ahead"] or {}).get("random")
+            if before is not None:
+                Snapshot.from_plain(before).restore()
+            upcoming = self._look_ahead(batches)
+        self.is_last = upcoming is _END
+        return self._reading_ahead(batches, upcoming)
+
+    def _reading(self, batches: Iterator[Any] | None = None) -> Iterator[Any]:
+        """Give batches as they come."""
+        wanted = self.num_batches
+        count = self.batches_read
+        if count < wanted:
+            if batches is None:
+                batches = self._begin()
+            for batch in batches:
+                count += 1
+                self.batches_read = count
+                self.is_last = count >= wanted
+                yield batch
+                if count >= wanted:
+                    break
+        if (
+            batches is not None and not self._cut and next(batches, _END) is not _END
+        ):  # a plain loop asks once more, too
+            rank_zero_warn(
+                f"The data of `{self._hook}` has more than the {wanted} batches that its length says; they are left out."
+            )
+        self._end()
+
+    def _reading_ahead(self, batches: Iterator[Any] | None = None, upcoming: Any = _END) -> Iterator[Any]:
+        """Give batches once it is known whether another one follows."""
+        if batches is None and self.num_batches > 0:
+            batches = self._begin()
+            upcoming = self._look_ahead(batches)
+        while batches is not None and upcoming is not _END:
+            batch = upcoming if self._prefetch is None else self._prefetch.finish(upcoming)
+            self.batches_read += 1
+            if self.batches_read < self.num_batches:
+                upcoming = self._look_ahead(batches)
+            else:
+                self._ahead, upcoming = None, _END
+            self.is_last = upcoming is _END
+            yield batch
+        self._end()
+
+    def _look_ahead(self, batches: Iterator[Any]) -> Any:
+        # Where reading draws random numbers, they must be the same when this batch is read again after coming back.
+        random = Snapshot.take() if self._source.in_this_process else None
+        self._ahead = _Ahead(self._source.position(), random)
+        upcoming = next(batches, _END)
+        return upcoming if self._prefetch is None or upcoming is _END else self._prefetch.start(upcoming)
+
+    def _begin(self) -> Iterator[Any]:
+        self._open = True
+        return self._batches(iter(self._source))
+
+    def _batches(self, items: Iterator[Any]) -> Iterator[Any]:
+        return map(itemgetter(0), items) if isinstance(self.loader, CombinedLoader) else items
+
+    def _end(self) -> None:
+        self._open = False
+        self._ahead = None
+        if (self.batches_read == 0 and self.num_batches > 0) or (self.num_batches == 0 and not self._cut):
+            raise nothing_to_read(self._hook)
+        if self.batches_read < self.num_batches and not self._looks_ahead:
+            rank_zero_warn(
+                f"The data of `{self._hook}` gave {self.batches_read} batches where its length promises {self.num_batches}:"
+                " the epoch ends here. Let `__len__` say how many there are, or leave it out."
+            )
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """Where the data was before the batch that was read ahead."""
+
+    position: Place
+    random: Snapshot | None

@@ -1,0 +1,51 @@
+"""How many batches an epoch has."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from fulmen_interfaces import ConfigurationError, DataError, Problem
+
+
+def length_of(loader: Any) -> int | float:
+    """Return how many batches a loader gives, or `inf` where it cannot tell."""
+    try:
+        return len(loader)
+    except (TypeError, NotImplementedError):
+        return math.inf
+
+
+def batches_under_limit(length: int | float, limit: int | float, argument: str) -> int | float:
+    """Return how many of `length` batches a `limit_*_batches` argument leaves: a number (int) or a share (float).
+
+    Shares are rounded down. Raises ConfigurationError for a share of a loader without a length and for a share that
+    leaves no batch.
+    """
+    if isinstance(limit, int) or limit == 0:
+        return min(length, int(limit))
+    if math.isinf(length):
+        if limit == 1.0:
+            return length
+        reason = "A share cannot be taken of a loader that does not tell its length."
+        raise _problem(argument, limit, reason, f"Give the number of batches instead, as in {argument}=100.")
+    batches = int(length * limit)
+    if batches == 0 and length > 0:
+        reason = f"That share of {length} batches is less than one batch."
+        raise _problem(
+            argument, limit, reason, f"Give at least {1 / length:.3g}, or the number of batches: {argument}=1."
+        )
+    return batches
+
+
+def _problem(argument: str, value: object, reason: str, remedy: str) -> ConfigurationError:
+    return ConfigurationError([Problem(argument, value, reason, remedy)])
+
+
+def nothing_to_read(hook: str) -> DataError:
+    """Return the error of a loader that gives no batch."""
+    return DataError(
+        f"The data of `{hook}` gave no batch. A training epoch needs at least one. It may be an iterator that an earlier"
+        f" epoch used up (return something from `{hook}` that can be read again, such as a DataLoader), a data set that"
+        " is empty on this rank, or `drop_last=True` with fewer samples than one batch."
+    )

@@ -1,0 +1,110 @@
+"""Where a reader is, in values that a checkpoint can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from fulmen_core.random import Snapshot, capture_generators, restore_generators
+from fulmen_interfaces import DataError
+
+
+@dataclass(frozen=True)
+class Draws:
+    """All generators that decide what is read, at one moment: the global ones and the loader's own."""
+
+    shared: Snapshot
+    owned: Mapping[str, Any]
+
+    @classmethod
+    def take(cls, loader: object) -> Draws:
+        """Return the states of now."""
+        return cls(Snapshot.take(), capture_generators(loader))
+
+    def restore(self, loader: object) -> None:
+        """Put all generators into these states."""
+        self.shared.restore()
+        restore_generators(loader, self.owned)
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as plain values and tensors."""
+        return {"shared": self.shared.plain(), "owned": dict(self.owned)}
+
+    @classmethod
+    def from_plain(cls, state: Mapping[str, Any] | None) -> Draws | None:
+        """Return what `plain` was called on."""
+        return None if state is None else cls(Snapshot.from_plain(state["shared"]), state["owned"])
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a reader is."""
+
+    count: int = 0
+    """Batches read since `start`."""
+    start: Draws | None = None
+    """The generators before the iterator was made; None before the first."""
+    first: Draws | None = None
+    """The generators before its first batch was asked for; None before that."""
+    warm: bool = False
+    """Whether persistent workers were running when the iterator was made."""
+    workers: bool = False
+    """Whether they are running now."""
+    exhausted: bool = False
+    """Whether the iterator came to its end."""
+    loader: Mapping[str, Any] | None = None
+    """The state of a loader that knows its own position."""
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as plain values and tensors."""
+        draws = {name: None if value is None else value.plain() for name, value in self._draws().items()}
+        return {**vars(self), **draws}
+
+    def _draws(self) -> dict[str, Draws | None]:
+        return {"start": self.start, "first": self.first}
+
+    @classmethod
+    def from_plain(cls, state: Mapping[str, Any]) -> Position:
+        """Return what `plain` was called on."""
+        if "count" not in state:
+            raise DataError(
+                "The checkpoint holds the position in several loaders read together, but the training data is one loader"
+                " now. Give the loaders that were given when it was saved, or load its weights only."
+            )
+        return cls(**{**state, "start": Draws.from_plain(state["start"]), "first": Draws.from_plain(state["first"])})
+
+
+class Place(Protocol):
+    """A position of a `Source`."""
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as plain values and tensors."""
+        ...
+
+
+class Source(Protocol):
+    """Something that is read epoch after epoch, and can be put back to where it was. Positions are the source's own."""
+
+    in_this_process: bool
+    """Whether reading may draw from this process' generators."""
+    knows_length: bool
+    """Whether its length is known, and right."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def position(self) -> Any:
+        """Return where it is now: behind the last batch that was read. Cheap enough to be called for every batch."""
+        ...
+
+    def read_position(self, state: Mapping[str, Any]) -> Any:
+        """Return the position of which this is the plain form."""
+        ...
+
+    def resume(self, position: Any) -> Iterator[Any]:
+        """Return the rest of the iteration that was at that position. The generators are left as they come."""
+        ...
+
+    def settle(self, position: Any) -> None:
+        """Come to a position at which no iteration is open. The generators are left as they come."""
+        ...

@@ -1,0 +1,187 @@
+"""Reading one iterable so that it can be put back, in another process, exactly where it was."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Protocol, runtime_checkable
+
+from torch.utils.data import DataLoader
+
+from fulmen_core.data._limits import length_of
+from fulmen_core.data._position import Draws, Position
+from fulmen_core.data._probe import draws_in_workers
+from fulmen_core.data._stock import Twin, has_live_workers, is_estimate, is_indexed, is_stock, reads_in_this_process
+from fulmen_core.random import Snapshot
+from fulmen_interfaces import DataError, rank_zero_warn
+
+
+@runtime_checkable
+class StatefulLoader(Protocol):
+    """A loader that knows its own position: torchdata's `StatefulDataLoader` and the like."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where it is."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Let the next `iter` go on from there."""
+        ...
+
+
+class Reader:
+    """Reads one loader, epoch after epoch.
+
+    Coming back to a position restores the generators of the epoch's start and makes the same iterator again; then
+
+    - a loader with `state_dict` and `load_state_dict` goes there by itself;
+    - a stock `DataLoader` over a map-style data set leaves out the indices that were read, without reading a sample.
+      Worker processes that draw random numbers would draw others then: where that is so (it is tried with one batch, in a
+      worker, unless `replay_workers` says it) the batches are read again;
+    - everything else is read again up to there.
+
+    What remains inexact: hidden choices that an iterator made from *global* generators of this process between batches,
+    interleaved with draws of the training step (a shuffle buffer filled with `torch.randint` while dropout draws on the
+    CPU). Samplers and data sets with generators of their own are exact.
+    """
+
+    def __init__(self, loader: Any, *, replay_workers: bool | None = None) -> None:
+        self.loader = loader
+        self._stateful = loader if isinstance(loader, StatefulLoader) else None
+        self.in_this_process = reads_in_this_process(loader)
+        self.knows_length = not is_estimate(loader) and not math.isinf(length_of(loader))
+        self._read_from: Iterable[Any] = loader  # a twin once persistent workers had to be started in the middle of a run
+        self._is_iterator = isinstance(loader, Iterator)  # it goes on where it is, also in the next epoch
+        self._replay_workers = replay_workers
+        self._at = Position()
+        self._count = 0
+        self._exhausted = False
+        self._first: Draws | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self._is_iterator or self._at.start is None:
+            self._adopt(Position(start=Draws.take(self.loader), warm=has_live_workers(self._read_from)))
+        return self._read(iter(self._read_from))
+
+    def position(self) -> Position:
+        """Return where it is now: behind the last batch that was read."""
+        state = None if self._stateful is None else self._stateful.state_dict()
+        at = self._at
+        live = has_live_workers(self._read_from)
+        return Position(self._count, at.start, self._first, at.warm, live, self._exhausted, state)
+
+    def read_position(self, state: Mapping[str, Any]) -> Position:
+        """Return the position that `Position.plain` was called on."""
+        return Position.from_plain(state)
+
+    def resume(self, position: Position) -> Iterator[Any]:
+        """Return the rest of the iteration that was at that position. The generators are left as they come."""
+        self._adopt(position)
+        if position.start is None:
+            return iter(self)
+        position.start.restore(self.loader)
+        return self._read(self._behind(position, position.start))
+
+    def settle(self, position: Position) -> None:
+        """Come to a position at which no iteration is open. The generators are left as they come."""
+        self._adopt(position)
+        if self._is_iterator and position.start is not None:
+            self.resume(position)
+        elif self._stateful is not None:
+            # An epoch cut short is at its end for the run, but the loader would go on with it.
+            if position.loader is not None and position.exhausted:
+                self._stateful.load_state_dict(dict(position.loader))
+        elif position.workers and is_stock(self.loader):
+            self._workers_draw(0, warm=True)  # warns
+            self._read_from = Twin(self.loader, warm=True)
+
+    def _adopt(self, position: Position) -> None:
+        self._at = position
+        self._count = position.count
+        self._exhausted = position.exhausted
+        self._first = position.first
+
+    def _read(self, iterator: Iterator[Any]) -> Iterator[Any]:
+        if self._first is None:
+            self._first = Draws.take(self.loader)
+        for batch in iterator:
+            self._count += 1
+            yield batch
+        self._exhausted = True
+
+    def _behind(self, position: Position, start: Draws) -> Iterator[Any]:
+        """Return an iterator behind the position's batches; the generators are those of its start."""
+        if self._stateful is not None and position.loader is not None:
+            self._stateful.load_state_dict(dict(position.loader))
+            return iter(self._read_from)
+        if is_indexed(self.loader):
+            iterator = None if self._must_replay(position, start) else self._by_index(self.loader, position)
+            if iterator is not None:
+                return iterator
+            start.restore(self.loader)
+        return self._by_reading(position)
+
+    def _by_reading(self, position: Position) -> Iterator[Any]:
+        if position.warm and is_stock(self.loader):
+            self._read_from = Twin(self.loader, warm=True)
+        iterator = iter(self._read_from)
+        self._restore_first(position)
+        _check_length(sum(1 for _ in islice(iterator, position.count)), position.count)
+        return iterator
+
+    def _by_index(self, loader: DataLoader[Any], position: Position) -> Iterator[Any] | None:
+        """Return the iterator, or None where reading comes nearer to what was read."""
+        copy = Twin(loader, skip=position.count, warm=position.warm)
+        iterator = iter(copy)
+        self._restore_first(position)
+        copy.tail.advance(1)
+        behind_first = Snapshot.take()
+        copy.tail.advance()
+        if loader.num_workers == 0 and not behind_first.same_as(Snapshot.take()):
+            rank_zero_warn(_LAZY_SAMPLER)
+            return None
+        _check_length(copy.tail.skipped, position.count)
+        if copy.persistent_workers:
+            self._read_from = copy
+        return iterator
+
+    def _restore_first(self, position: Position) -> None:
+        if position.first is not None:
+            position.first.restore(self.loader)
+
+    def _must_replay(self, position: Position, start: Draws) -> bool:
+        """Whether worker processes drew random numbers for the batches of this epoch, and can draw them again."""
+        if self.in_this_process:
+            return False
+        draws = self._workers_draw(position.count, warm=position.warm)
+        start.restore(self.loader)  # finding out drew from it
+        return draws and not position.warm
+
+    def _workers_draw(self, skip: int, *, warm: bool) -> bool:
+        if self._replay_workers is not None or not is_indexed(self.loader):
+            return bool(self._replay_workers)
+        draws = draws_in_workers(self.loader, skip, seeds_workers=not warm)
+        if draws and warm:
+            rank_zero_warn(_PERSISTENT_DRAWS)
+        return draws
+
+
+def _check_length(read: int, wanted: int) -> None:
+    if read < wanted:
+        raise DataError(
+            f"The run is to go on behind batch {wanted} of the training data, which now ends after {read}. Go on with the"
+            " data that was given when the checkpoint was saved, or load only its weights."
+        )
+
+
+_LAZY_SAMPLER = (
+    "The training data's sampler draws from the global random generators while it is being read, and others draw from them"
+    " in between. Its choices cannot be repeated with certainty: this epoch may go on in another order than without the"
+    " interruption. Give the sampler a generator of its own, as in RandomSampler(data, generator=torch.Generator())."
+)
+_PERSISTENT_DRAWS = (
+    "The training data's persistent workers draw random numbers, which depend on all that they read in earlier epochs and"
+    " cannot be repeated. The order of the samples goes on exactly, their random changes do not. Set"
+    " persistent_workers=False for runs that must go on bit by bit."
+)

@@ -1,0 +1,25 @@
+"""Logging: records of what was logged, their reduction, and the loggers they go to."""
+
+from __future__ import annotations
+
+from fulmen_core.logging._accumulators import Value
+from fulmen_core.logging._loggers import LoggerGroup
+from fulmen_core.logging._policy import LOG_POLICIES, LogPolicy
+from fulmen_core.logging._recorder import RecordGroup, Recorder, Scope, SilentRecorder
+from fulmen_core.logging._results import Results, numbers
+from fulmen_core.logging._state import restore_training_records, training_records_state
+
+__all__ = [
+    "LOG_POLICIES",
+    "LogPolicy",
+    "LoggerGroup",
+    "RecordGroup",
+    "Recorder",
+    "Results",
+    "Scope",
+    "SilentRecorder",
+    "Value",
+    "numbers",
+    "restore_training_records",
+    "training_records_state",
+]

@@ -1,0 +1,128 @@
+"""One logged metric: what its first use fixed, and its values since."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fulmen_core.logging._accumulators import Accumulator, Value, WeightedSum
+from fulmen_interfaces import LoggingError
+
+
+@dataclass(frozen=True)
+class RecordOptions:
+    """What the first `log` of a name in a hook fixed."""
+
+    name: str
+    on_step: bool
+    on_epoch: bool
+    prog_bar: bool
+    logger: bool
+    sync_dist: bool
+    sync_dist_group: Any
+    rank_zero_only: bool
+    enable_graph: bool
+    suffix: str
+    """`/dataloader_idx_1` where several evaluation loaders log the same name."""
+
+    @property
+    def forked(self) -> bool:
+        """Whether step and epoch values go under keys of their own."""
+        return self.on_step and self.on_epoch
+
+    @property
+    def key(self) -> str:
+        """The name under which callbacks find the newest value."""
+        return self.name + self.suffix
+
+    @property
+    def step_key(self) -> str:
+        """The key of step values."""
+        return f"{self.name}_step{self.suffix}" if self.forked else self.key
+
+    @property
+    def epoch_key(self) -> str:
+        """The key of epoch values."""
+        return f"{self.name}_epoch{self.suffix}" if self.forked else self.key
+
+
+class Record:
+    """The values of one metric logged in one hook."""
+
+    __slots__ = ("accumulator", "dtype", "fresh", "key", "last", "metric", "options", "updated", "weighted")
+
+    def __init__(self, options: RecordOptions, accumulator: Accumulator | None, metric: Any = None) -> None:
+        self.options = options
+        self.accumulator = accumulator
+        self.metric = metric
+        """The torchmetrics object, where one is logged; it accumulates by itself."""
+        self.weighted = isinstance(accumulator, WeightedSum) and accumulator.mean
+        """Whether a batch size is needed."""
+        self.dtype = torch.get_default_dtype()
+        self.last: Value | None = None
+        """The newest value, where values per step are wanted."""
+        self.updated = False
+        """Whether it was logged since the epoch's values were last taken."""
+        self.fresh = False
+        """Whether the newest value was not sent to the loggers yet."""
+        self.key: tuple[Any, ...] = ()
+        """The arguments of `log` under which the recorder finds it."""
+
+    def add(self, value: Any, weight: float) -> None:
+        """Take a value."""
+        self.updated = self.fresh = True
+        if self.metric is not None:
+            if self.options.on_step:
+                self.last = _metric_step_value(self.metric)
+            return
+        plain = value if self.options.enable_graph and isinstance(value, Tensor) else as_value(self.options.name, value)
+        if self.options.on_step:
+            self.last = plain
+        if self.accumulator is not None:
+            self.accumulator.add(plain.detach() if isinstance(plain, Tensor) else plain, weight)
+
+    def take_epoch_value(self) -> Value:
+        """Return the epoch's value and start anew."""
+        self.updated = False
+        if self.metric is not None:
+            value = as_value(self.options.name, self.metric.compute())
+            self.metric.reset()
+            return value
+        if self.accumulator is None:
+            raise LoggingError(f"{self.options.name!r} is logged per step only and has no value for the epoch.")
+        value = self.accumulator.compute()
+        self.accumulator.reset()
+        return value
+
+    def as_tensor(self, value: Value) -> Tensor:
+        """Return a value as callbacks see it: a scalar tensor."""
+        return value if isinstance(value, Tensor) else torch.tensor(value, dtype=self.dtype)
+
+
+def as_value(name: str, value: Any) -> Value:
+    """Return a number for what lies in host memory, and a detached copy for what lies on a device."""
+    if isinstance(value, Tensor):
+        if value.numel() != 1:
+            raise LoggingError(
+                f"`self.log({name!r}, ...)` was given a tensor of shape {tuple(value.shape)}, but one value is needed. "
+                f"Log `.mean()` or another reduction of it, or its elements one by one."
+            )
+        return value.item() if value.is_cpu else value.detach().clone().reshape(())
+    if isinstance(value, (float, int)):
+        return value
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise LoggingError(
+            f"`self.log({name!r}, {value!r})`: a {type(value).__name__} cannot be logged. "
+            "Log a number, a tensor with one element or a torchmetrics metric; use `log_dict` for several values."
+        ) from error
+
+
+def _metric_step_value(metric: Any) -> Value | None:
+    """Return what the metric's `forward` returned last; None where only `update` was called."""
+    value = metric._forward_cache  # noqa: SLF001 - torchmetrics offers no other way to the newest batch's value
+    return None if value is None else as_value(type(metric).__name__, value)

@@ -1,0 +1,178 @@
+"""Where `self.log` goes: a record per name and hook, fixed at first use, found by one look-up afterwards."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from fulmen_core._pending import BatchSizes
+from fulmen_core.logging._accumulators import make_accumulator
+from fulmen_core.logging._policy import LOG_POLICIES, LogPolicy
+from fulmen_core.logging._record import Record, RecordOptions
+from fulmen_interfaces import Hook, LoggingError, did_you_mean
+
+_DATALOADER_SUFFIX = "/dataloader_idx_"
+
+
+@dataclass
+class RecordGroup:
+    """All records of training, or of one evaluation."""
+
+    records: list[Record] = field(default_factory=list)
+    logs_steps: bool = False
+    """Whether any record keeps values per step."""
+
+
+class Scope:
+    """Logging in one hook."""
+
+    __slots__ = ("group", "hook", "names", "policy", "records")
+
+    def __init__(self, hook: Hook, group: RecordGroup) -> None:
+        self.hook = hook
+        self.policy: LogPolicy | None = LOG_POLICIES.get(hook)
+        self.group = group
+        self.records: dict[tuple[Any, ...], Record] = {}
+        self.names: dict[str, RecordOptions] = {}
+
+
+class Recorder:
+    """Receives every `log` of a run. The loop says which hook runs and which batch is worked on."""
+
+    def __init__(self) -> None:
+        self.scope: Scope | None = None
+        """The hook that is running; written by the loop before each call into user code that may log."""
+        self.batch: Any = None
+        """The batch that is worked on, from which a batch size is taken when one is needed."""
+        self.loader_idx: int | None = None
+        """The evaluation loader that is read, where there are several."""
+        self.training = RecordGroup()
+        self.evaluation = RecordGroup()
+        self._sizes = BatchSizes()
+        self._scopes: dict[tuple[int, Hook], Scope] = {}
+
+    def scope_of(self, hook: Hook, group: RecordGroup) -> Scope:
+        """Return the one scope of a hook in a group."""
+        return self._scopes.setdefault((id(group), hook), Scope(hook, group))
+
+    def scopes(self, group: RecordGroup) -> list[Scope]:
+        """Return the scopes of a group in which something may have been logged."""
+        return [scope for scope in self._scopes.values() if scope.group is group]
+
+    def begin_evaluation(self) -> None:
+        """Forget the records of the evaluation before: the next may have other loaders."""
+        self._scopes = {key: scope for key, scope in self._scopes.items() if scope.group is not self.evaluation}
+        self.evaluation = RecordGroup()
+
+    def log(
+        self,
+        name: str,
+        value: Any,
+        prog_bar: bool,
+        logger: bool | None,
+        on_step: bool | None,
+        on_epoch: bool | None,
+        reduce_fx: str | Callable[..., Any],
+        enable_graph: bool,
+        sync_dist: bool,
+        sync_dist_group: Any,
+        add_dataloader_idx: bool,
+        batch_size: int | None,
+        metric_attribute: str | None,
+        rank_zero_only: bool,
+    ) -> None:
+        """Take one value. Arguments are those of `LightningModule.log`."""
+        scope = self.scope
+        if scope is None:
+            raise LoggingError(f"`self.log({name!r}, ...)` was called where no hook runs that can log.")
+        key = (
+            name, prog_bar, logger, on_step, on_epoch, reduce_fx, enable_graph, sync_dist, sync_dist_group,
+            add_dataloader_idx, rank_zero_only, self.loader_idx,
+        )  # fmt: skip
+        record = scope.records.get(key)
+        if record is None:
+            record = scope.records[key] = self._first_use(scope, key, value)
+        if record.weighted:
+            record.add(value, self._sizes.of(self.batch) if batch_size is None else batch_size)
+        else:
+            record.add(value, 1.0)
+
+    def _first_use(self, scope: Scope, key: tuple[Any, ...], value: Any) -> Record:
+        """Check the arguments and make the record."""
+        name, reduce_fx = key[0], key[5]
+        options = self._options(scope, key)
+        known = scope.names.setdefault(options.key, options)
+        if known != options or any(record.options == options for record in scope.records.values()):
+            raise LoggingError(
+                f"`self.log({name!r}, ...)` was called twice in `{scope.hook}` with different arguments. "
+                "Use the same arguments for one name, or two names."
+            )
+        metric = value if _is_metric(value) else None
+        accumulator = None
+        if options.on_epoch and metric is None:
+            accumulator = make_accumulator(reduce_fx)
+            if accumulator is None:
+                hint = did_you_mean(str(reduce_fx), ["mean", "sum", "min", "max"])
+                raise LoggingError(
+                    f"`self.log({name!r}, reduce_fx={reduce_fx!r})`: there is no such reduction. {hint} "
+                    "Give 'mean', 'sum', 'min', 'max' or a function of the stacked values."
+                )
+        record = Record(options, accumulator, metric)
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            record.dtype = value.dtype if value.dtype.itemsize > 2 else torch.float32
+        record.key = key
+        scope.group.logs_steps |= options.on_step
+        scope.group.records.append(record)
+        return record
+
+    def _options(self, scope: Scope, key: tuple[Any, ...]) -> RecordOptions:
+        name, prog_bar, logger, on_step, on_epoch, _, enable_graph, sync_dist, group, add_idx, rank_zero_only, idx = key
+        policy = scope.policy
+        if policy is None:
+            raise LoggingError(
+                f"`self.log({name!r}, ...)` was called in `{scope.hook}`, where nothing is recorded. "
+                "Log in a step, in a batch hook or at the end of an epoch."
+            )
+        if _DATALOADER_SUFFIX in name:
+            raise LoggingError(f"`self.log({name!r}, ...)`: the ending {_DATALOADER_SUFFIX!r} is added by the Trainer itself.")
+        on_step = policy.on_step if on_step is None else on_step
+        on_epoch = not policy.on_step if on_epoch is None else on_epoch
+        if on_step and not policy.per_step_allowed:
+            raise LoggingError(
+                f"`self.log({name!r}, on_step=True)` was called in `{scope.hook}`, which runs once per epoch. "
+                "Leave `on_step` out there, or log in a step."
+            )
+        if not on_step and not on_epoch:
+            raise LoggingError(
+                f"`self.log({name!r}, on_step=False, on_epoch=False)` would record nothing. Set one of them to True."
+            )
+        suffix = f"{_DATALOADER_SUFFIX}{idx}" if idx is not None and add_idx else ""
+        return RecordOptions(
+            name=name,
+            on_step=on_step,
+            on_epoch=on_epoch,
+            prog_bar=prog_bar,
+            logger=True if logger is None else logger,
+            sync_dist=sync_dist,
+            sync_dist_group=group,
+            rank_zero_only=rank_zero_only,
+            enable_graph=enable_graph,
+            suffix=suffix,
+        )
+
+
+class SilentRecorder(Recorder):
+    """Takes nothing: logging costs one call and has no effect."""
+
+    def log(self, *args: Any, **kwargs: Any) -> None:
+        """Leave the value out."""
+
+
+def _is_metric(value: object) -> bool:
+    """Return whether a value is a torchmetrics metric; torchmetrics is asked only if the user imported it."""
+    torchmetrics = sys.modules.get("torchmetrics")
+    return torchmetrics is not None and isinstance(value, torchmetrics.Metric)

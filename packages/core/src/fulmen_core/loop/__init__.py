@@ -1,0 +1,63 @@
+"""The loops: fit, evaluation and prediction over an explicit engine."""
+
+from __future__ import annotations
+
+from fulmen_core.loop._clock import StopRule, ValidationClock
+from fulmen_core.loop._configure import needs_closure, read_configuration
+from fulmen_core.loop._engine import Engine, RunControl, RunParts, Transfer
+from fulmen_core.loop._evaluate import TEST, VALIDATION, evaluate, predict
+from fulmen_core.loop._fit import Fit, FitHooks, sanity_check, train
+from fulmen_core.loop._hook_table import HookTable, nothing, overridden
+from fulmen_core.loop._optimise import (
+    AutomaticOptimisation,
+    GradientSteps,
+    ManualOptimisation,
+    Optimisation,
+    OptimiserHooks,
+    SeveralOptimisers,
+)
+from fulmen_core.loop._profile import Profiling
+from fulmen_core.loop._progress import Counter, FitProgress, Phase
+from fulmen_core.loop._schedulers import SchedulerSteps
+from fulmen_core.loop._signals import SignalWatch, Terminated
+from fulmen_core.loop._steps import StepEntry, accepted_arguments, bind_step
+from fulmen_core.loop._window import AccumulationWindow
+
+__all__ = [
+    "TEST",
+    "VALIDATION",
+    "AccumulationWindow",
+    "AutomaticOptimisation",
+    "Counter",
+    "Engine",
+    "Fit",
+    "FitHooks",
+    "FitProgress",
+    "GradientSteps",
+    "HookTable",
+    "ManualOptimisation",
+    "Optimisation",
+    "OptimiserHooks",
+    "Phase",
+    "Profiling",
+    "RunControl",
+    "RunParts",
+    "SchedulerSteps",
+    "SeveralOptimisers",
+    "SignalWatch",
+    "StepEntry",
+    "StopRule",
+    "Terminated",
+    "Transfer",
+    "ValidationClock",
+    "accepted_arguments",
+    "bind_step",
+    "evaluate",
+    "needs_closure",
+    "nothing",
+    "overridden",
+    "predict",
+    "read_configuration",
+    "sanity_check",
+    "train",
+]

@@ -1,0 +1,108 @@
+"""When validation runs inside a fit, and when the fit ends."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+from fulmen_core.loop._progress import FitProgress
+from fulmen_interfaces import ConfigurationError, Problem
+
+
+class ValidationClock:
+    """Says after each training batch whether validation is due."""
+
+    def __init__(
+        self,
+        *,
+        interval: float | int | timedelta,
+        every_n_epochs: int | None,
+        num_batches: int | float,
+        progress: FitProgress,
+    ) -> None:
+        self._every_n_epochs = every_n_epochs
+        self._progress = progress
+        self._seconds = interval.total_seconds() if isinstance(interval, timedelta) else None
+        self._batches = None if isinstance(interval, timedelta) else _batches_between(interval, every_n_epochs, num_batches)
+        self._last_time = time.monotonic()
+
+    @property
+    def ends_epochs(self) -> bool:
+        """Whether validation runs once per epoch, at its end."""
+        return self._batches == math.inf
+
+    def due(self) -> bool:
+        """Return whether validation runs after the batch that just ended."""
+        progress = self._progress
+        if self._every_n_epochs is not None and (progress.epoch + 1) % self._every_n_epochs:
+            return False
+        if self._seconds is not None:
+            return time.monotonic() - self._last_time >= self._seconds
+        if self._batches is None or self._batches == math.inf:
+            return progress.is_last_batch
+        done = progress.total_batches if self._every_n_epochs is None else progress.batches.processed
+        return done % self._batches == 0
+
+    def ran(self) -> None:
+        """Take note that validation ran."""
+        self._last_time = time.monotonic()
+
+
+def _batches_between(interval: float | int, every_n_epochs: int | None, num_batches: int | float) -> int | float:
+    """Return the training batches between validations; infinity: at the end of each epoch."""
+    if isinstance(interval, float):
+        if interval == 1.0 or num_batches == 0:
+            return math.inf
+        if num_batches == math.inf:
+            raise ConfigurationError(
+                [
+                    Problem(
+                        "val_check_interval",
+                        interval,
+                        "a share of an epoch needs the number of training batches, but the training data does not tell its length.",
+                        "Give a number of batches (val_check_interval=500), a time, or limit_train_batches as a number.",
+                    )
+                ]
+            )
+        return max(1, math.floor(num_batches * interval))
+    if every_n_epochs is not None and interval > num_batches:
+        raise ConfigurationError(
+            [
+                Problem(
+                    "val_check_interval",
+                    interval,
+                    f"an epoch has {num_batches} training batches only, so validation would never run.",
+                    "Give at most that number, or check_val_every_n_epoch=None to count batches across epochs.",
+                )
+            ]
+        )
+    return interval
+
+
+@dataclass
+class StopRule:
+    """Says when a fit has done what was asked."""
+
+    max_epochs: int | None
+    max_steps: int
+    min_epochs: int
+    min_steps: int
+    progress: FitProgress
+
+    def limits_reached(self) -> bool:
+        """Return whether the most that was asked for is done."""
+        return self.steps_reached() or self.epochs_reached()
+
+    def steps_reached(self) -> bool:
+        """Return whether the last allowed optimizer step is done."""
+        return self.max_steps != -1 and self.progress.global_step >= self.max_steps
+
+    def epochs_reached(self) -> bool:
+        """Return whether the last allowed epoch is done."""
+        return self.max_epochs is not None and self.max_epochs != -1 and self.progress.epoch >= self.max_epochs
+
+    def may_stop_early(self) -> bool:
+        """Return whether the least that was asked for is done. An epoch that runs counts only when it is over."""
+        return self.progress.epoch >= self.min_epochs and self.progress.global_step >= self.min_steps

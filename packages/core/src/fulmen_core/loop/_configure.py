@@ -1,0 +1,130 @@
+"""Reading what `configure_optimizers` returned."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from fulmen_interfaces import LRSchedulerConfig, ModuleError, did_you_mean
+
+_FORMS = (
+    "Return one optimizer; a list of optimizers; ([optimizers], [schedulers]); a dict with 'optimizer' and perhaps "
+    "'lr_scheduler'; a list of such dicts; or None."
+)
+_SCHEDULER_KEYS = tuple(one.name for one in fields(LRSchedulerConfig) if one.name != "opt_idx")
+
+
+def read_configuration(returned: Any) -> tuple[list[Optimizer], list[LRSchedulerConfig]]:
+    """Return the optimizers and the schedulers in any of the accepted forms. Raises ModuleError for any other."""
+    optimizers, schedulers = _parts(returned)
+    for optimizer in optimizers:
+        if not isinstance(optimizer, Optimizer):
+            raise ModuleError(f"`configure_optimizers` returned {_short(optimizer)} where an optimizer is needed. {_FORMS}")
+    configs = [_scheduler_config(one, monitor) for one, monitor in schedulers]
+    for config in configs:
+        config.opt_idx = _owner(config.scheduler, optimizers)
+    return optimizers, configs
+
+
+def needs_closure(optimizer: Optimizer) -> bool:
+    """Return whether the optimizer's `step` cannot be called without a closure (LBFGS)."""
+    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    return closure is not None and closure.default is inspect.Parameter.empty
+
+
+def _parts(returned: Any) -> tuple[list[Optimizer], list[tuple[Any, str | None]]]:
+    """Split the forms into optimizers, and schedulers with the monitor that was given beside them."""
+    if returned is None:
+        return [], []
+    if isinstance(returned, Optimizer):
+        return [returned], []
+    if isinstance(returned, Mapping):
+        return _parts_of_dicts([returned])
+    if isinstance(returned, Sequence) and not isinstance(returned, str):
+        if len(returned) == 2 and isinstance(returned[0], Sequence) and isinstance(returned[1], Sequence):
+            return list(returned[0]), [(one, None) for one in returned[1]]
+        if returned and all(isinstance(one, Mapping) for one in returned):
+            return _parts_of_dicts(returned)
+        if returned:
+            return list(returned), []
+    raise ModuleError(f"`configure_optimizers` returned {_short(returned)}. {_FORMS}")
+
+
+def _parts_of_dicts(dicts: Sequence[Mapping[str, Any]]) -> tuple[list[Optimizer], list[tuple[Any, str | None]]]:
+    optimizers, schedulers = [], []
+    for one in dicts:
+        unknown = set(one) - {"optimizer", "lr_scheduler", "monitor", "frequency"}
+        if "optimizer" not in one or unknown:
+            hint = " ".join(did_you_mean(str(key), ["optimizer", "lr_scheduler", "monitor"]) for key in sorted(unknown))
+            raise ModuleError(
+                f"`configure_optimizers` returned a dict with the keys {sorted(map(str, one))}. {hint} "
+                "The keys are 'optimizer', and perhaps 'lr_scheduler' and 'monitor'."
+            )
+        optimizers.append(one["optimizer"])
+        if one.get("lr_scheduler") is not None:
+            schedulers.append((one["lr_scheduler"], one.get("monitor")))
+    return optimizers, schedulers
+
+
+def _scheduler_config(given: Any, monitor: str | None) -> LRSchedulerConfig:
+    if isinstance(given, LRSchedulerConfig):
+        config = given
+    elif isinstance(given, Mapping):
+        unknown = [key for key in given if key not in _SCHEDULER_KEYS]
+        if unknown or given.get("scheduler") is None:
+            hint = " ".join(did_you_mean(str(key), _SCHEDULER_KEYS) for key in unknown)
+            raise ModuleError(
+                f"A scheduler was given as a dict with the keys {sorted(map(str, given))}. {hint} "
+                f"It needs 'scheduler', and may have {', '.join(repr(key) for key in _SCHEDULER_KEYS[1:])}."
+            )
+        config = LRSchedulerConfig(**given)
+    else:
+        config = LRSchedulerConfig(scheduler=given)
+    config.monitor = config.monitor or monitor
+    if isinstance(config.scheduler, ReduceLROnPlateau):
+        config.reduce_on_plateau = True
+    _check_scheduler(config)
+    return config
+
+
+def _check_scheduler(config: LRSchedulerConfig) -> None:
+    name = type(config.scheduler).__name__
+    if config.interval not in ("epoch", "step"):
+        raise ModuleError(f"The interval of the scheduler {name} is {config.interval!r}; it must be 'epoch' or 'step'.")
+    if not isinstance(config.frequency, int) or config.frequency < 1:
+        raise ModuleError(f"The frequency of the scheduler {name} is {config.frequency!r}; it must be 1 or more.")
+    if config.reduce_on_plateau and config.monitor is None:
+        raise ModuleError(
+            f"The scheduler {name} watches a metric, but none is named. Return it as "
+            "{'scheduler': scheduler, 'monitor': 'val_loss'}, with the name of something that you log."
+        )
+    missing = [method for method in ("step", "state_dict", "load_state_dict") if not hasattr(config.scheduler, method)]
+    if missing:
+        raise ModuleError(
+            f"{_short(config.scheduler)} was given as a scheduler, but has no {', '.join(missing)}. "
+            "Give a scheduler of torch.optim.lr_scheduler or an object with these methods."
+        )
+
+
+def _owner(scheduler: Any, optimizers: Sequence[Optimizer]) -> int:
+    """Return the position of the scheduler's optimizer; objects that name none belong to the first."""
+    owner = getattr(scheduler, "optimizer", None)
+    if owner is None:
+        return 0
+    for position, optimizer in enumerate(optimizers):
+        if optimizer is owner:
+            return position
+    raise ModuleError(
+        f"The scheduler {type(scheduler).__name__} belongs to an optimizer that `configure_optimizers` did not return. "
+        "Return that optimizer too."
+    )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return f"a {type(value).__name__}: {text if len(text) <= 60 else text[:57] + '...'}"

@@ -1,0 +1,105 @@
+"""The engine of one run in one process: everything that the loops work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from fulmen_core.logging import LoggerGroup, Recorder, Results, Value
+from fulmen_core.loop._hook_table import HookTable
+from fulmen_core.loop._profile import Profiling
+from fulmen_core.loop._progress import FitProgress
+from fulmen_core.loop._signals import SignalWatch
+from fulmen_core.loop._steps import StepEntry
+from fulmen_core.module import LightningModule
+from fulmen_core.settings import EffectiveSettings
+from fulmen_interfaces import Accelerator, Callback, Collectives, LRSchedulerConfig, PreparedModel, RunningStage, Stage, TrainerView, World
+
+Transfer = Callable[[Any, int], Any]
+
+
+@dataclass
+class RunControl:
+    """What is being done, and what users ask of it meanwhile."""
+
+    should_stop: bool = False
+    """Set by users: training ends after this batch, if the least that was asked for is done."""
+    stage: RunningStage | None = None
+    """What is being done; written by the loops."""
+
+
+@dataclass(kw_only=True)
+class RunParts:
+    """What one run consists of before its model is prepared. Made by the trainer; the loops write `progress`."""
+
+    stage: Stage
+    trainer: TrainerView
+    module: LightningModule
+    datamodule: Any
+    callbacks: tuple[Callback, ...]
+    settings: EffectiveSettings
+    world: World
+    device: torch.device
+    accelerator: Accelerator
+    collectives: Collectives
+    recorder: Recorder
+    results: Results
+    loggers: LoggerGroup
+    hooks: HookTable
+    signals: SignalWatch
+    profiling: Profiling
+    progress: FitProgress
+    control: RunControl
+
+    @contextmanager
+    def running(self, stage: RunningStage) -> Iterator[None]:
+        """Inside, this stage is what is being done."""
+        before, self.control.stage = self.control.stage, stage
+        try:
+            yield
+        finally:
+            self.control.stage = before
+
+    @property
+    def shared(self) -> Collectives | None:
+        """The collectives where there are several processes, else None."""
+        return self.collectives if self.world.size > 1 else None
+
+
+@dataclass(kw_only=True)
+class Engine(RunParts):
+    """A run that is ready: its model is prepared."""
+
+    prepared: PreparedModel
+    entry: StepEntry
+    transfer: Transfer | None
+    """Brings a batch to the device, hooks included; None where nothing is to be done."""
+    scheduler_configs: Sequence[LRSchedulerConfig] = ()
+
+    def inference(self) -> AbstractContextManager[Any]:
+        """Return the context in which weights are only read.
+
+        Within a fit it is never inference mode: what a module keeps from validation must remain usable in training.
+        """
+        return torch.inference_mode() if self.settings.inference_mode and self.stage is not Stage.FIT else torch.no_grad()
+
+    def profiled(self, action: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the call, measured under that name where the run is profiled."""
+        return self.profiling.wrap(action, call)
+
+    def log_metrics(self, values: Mapping[str, Value], step: int) -> None:
+        """Send values to the loggers."""
+        if values and self.loggers:
+            self.loggers.log_metrics(values, step, self.progress.epoch)
+        self.results.logged.update(values)
+
+    def log_evaluation_step(self, step: int) -> None:
+        """Send the step values of an evaluation batch to the loggers."""
+        values = self.results.take_step(self.recorder.evaluation, self.shared)
+        if values and self.loggers:
+            self.loggers.log_metrics(values, step, None)
+        self.results.logged.update(values)

@@ -1,0 +1,189 @@
+"""Validation, test and prediction: one pass over data in which weights are only read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fulmen_core._pending import EvaluationData
+from fulmen_core.logging import Value, numbers
+from fulmen_core.loop._engine import Engine
+from fulmen_core.loop._modes import evaluation_mode
+from fulmen_core.loop._steps import bind_step
+from fulmen_interfaces import Hook, RunningStage
+
+
+@dataclass(frozen=True)
+class EvaluationNames:
+    """The hooks of one kind of evaluation."""
+
+    step: Hook
+    model_eval: Hook
+    model_train: Hook | None
+    start: Hook
+    end: Hook
+    epoch_start: Hook
+    epoch_end: Hook
+    batch_start: Hook
+    batch_end: Hook
+
+
+VALIDATION = EvaluationNames(
+    step=Hook.VALIDATION_STEP,
+    model_eval=Hook.ON_VALIDATION_MODEL_EVAL,
+    model_train=Hook.ON_VALIDATION_MODEL_TRAIN,
+    start=Hook.ON_VALIDATION_START,
+    end=Hook.ON_VALIDATION_END,
+    epoch_start=Hook.ON_VALIDATION_EPOCH_START,
+    epoch_end=Hook.ON_VALIDATION_EPOCH_END,
+    batch_start=Hook.ON_VALIDATION_BATCH_START,
+    batch_end=Hook.ON_VALIDATION_BATCH_END,
+)
+TEST = EvaluationNames(
+    step=Hook.TEST_STEP,
+    model_eval=Hook.ON_TEST_MODEL_EVAL,
+    model_train=Hook.ON_TEST_MODEL_TRAIN,
+    start=Hook.ON_TEST_START,
+    end=Hook.ON_TEST_END,
+    epoch_start=Hook.ON_TEST_EPOCH_START,
+    epoch_end=Hook.ON_TEST_EPOCH_END,
+    batch_start=Hook.ON_TEST_BATCH_START,
+    batch_end=Hook.ON_TEST_BATCH_END,
+)
+PREDICTION = EvaluationNames(
+    step=Hook.PREDICT_STEP,
+    model_eval=Hook.ON_PREDICT_MODEL_EVAL,
+    model_train=None,
+    start=Hook.ON_PREDICT_START,
+    end=Hook.ON_PREDICT_END,
+    epoch_start=Hook.ON_PREDICT_EPOCH_START,
+    epoch_end=Hook.ON_PREDICT_EPOCH_END,
+    batch_start=Hook.ON_PREDICT_BATCH_START,
+    batch_end=Hook.ON_PREDICT_BATCH_END,
+)
+
+
+def evaluate(
+    engine: Engine,
+    names: EvaluationNames,
+    data: EvaluationData,
+    *,
+    stage: RunningStage,
+    step_number: int,
+    before_end: Callable[[], None] | None = None,
+) -> list[dict[str, float]]:
+    """Run validation or test once and return the logged epoch values, one dict per loader.
+
+    ::
+
+        model to evaluation mode
+        on_validation_start, on_validation_epoch_start
+        for each loader, for each batch:
+            transfer, on_validation_batch_start, validation_step, on_validation_batch_end
+        on_validation_epoch_end, metrics to loggers
+        on_validation_end
+        model back
+
+    `step_number` is the step under which loggers record the result; `before_end` is called before `on_validation_end`.
+    """
+    engine.recorder.begin_evaluation()
+    module, group = engine.module, engine.recorder.evaluation
+    leave = engine.hooks.of_module(names.model_train) if names.model_train is not None else None
+    with engine.inference(), evaluation_mode(module, engine.hooks.module_only(names.model_eval, group), leave):
+        engine.hooks.both(names.start, group)()
+        engine.hooks.both(names.epoch_start, group)()
+        run_batches(engine, names, data, stage=stage)
+        engine.results.publish_epoch(group, stage, engine.shared)
+        engine.hooks.both(names.epoch_end, group)()
+        engine.results.publish_epoch(group, stage, engine.shared)
+        values = engine.results.take_unsent()
+        if stage is not RunningStage.SANITY_CHECKING:
+            engine.log_metrics(values, step_number)
+            engine.loggers.save()
+        if before_end is not None:
+            before_end()
+        engine.hooks.both(names.end, group)()
+    return by_loader(values, data.num_loaders)
+
+
+def run_batches(
+    engine: Engine,
+    names: EvaluationNames,
+    data: EvaluationData,
+    *,
+    stage: RunningStage,
+    keep: Callable[[int, Any], None] | None = None,
+) -> None:
+    """Run every batch of every loader; `keep` receives the loader's index and what the step returned."""
+    recorder, signals, progress = engine.recorder, engine.signals, engine.progress
+    group = recorder.evaluation
+    several = data.num_loaders > 1
+    step = bind_step(names.step, engine.entry, engine.prepared, loaders=data.num_loaders)
+    step = engine.profiled(names.step.value, step)
+    begin, end = engine.hooks.both(names.batch_start, group), engine.hooks.both(names.batch_end, group)
+    scope = recorder.scope_of(names.step, group)
+    transfer = engine.transfer
+    logs_steps = stage is not RunningStage.SANITY_CHECKING and names.step is not Hook.PREDICT_STEP
+    for loader_idx, batches in data.loaders():
+        recorder.loader_idx = loader_idx if several else None
+        tail = (loader_idx,) if several else ()
+        for batch_idx, batch in enumerate(batches):
+            if transfer is not None:
+                batch = transfer(batch, loader_idx)
+            recorder.batch = batch
+            begin(batch, batch_idx, loader_idx)
+            recorder.scope = scope
+            outputs = step(batch, batch_idx, *tail)
+            end(outputs, batch, batch_idx, loader_idx)
+            if keep is not None:
+                keep(loader_idx, outputs)
+            if logs_steps:
+                if group.logs_steps:
+                    engine.log_evaluation_step(progress.validation_batches if several is False else batch_idx)
+                progress.validation_batches += 1
+            if signals.received is not None:
+                signals.check()
+    recorder.loader_idx = recorder.batch = recorder.scope = None
+
+
+def by_loader(values: dict[str, Value], loaders: int) -> list[dict[str, float]]:
+    """Part values by the loader in their key; those without one go to every loader."""
+    plain = numbers(values)
+    if loaders <= 1:
+        return [plain]
+    return [
+        {key: value for key, value in plain.items() if "/dataloader_idx_" not in key or key.endswith(f"_idx_{loader}")}
+        for loader in range(loaders)
+    ]
+
+
+class Predictions:
+    """What `predict` collects: outputs by loader."""
+
+    def __init__(self, loaders: int) -> None:
+        self._by_loader: list[list[Any]] = [[] for _ in range(loaders)]
+
+    def add(self, loader_idx: int, outputs: Any) -> None:
+        """Take the outputs of one batch."""
+        self._by_loader[loader_idx].append(outputs)
+
+    def result(self) -> list[Any] | list[list[Any]]:
+        """Return one list of batches, or a list per loader where there are several."""
+        return self._by_loader[0] if len(self._by_loader) == 1 else self._by_loader
+
+
+def predict(engine: Engine, data: EvaluationData, *, keep: bool) -> list[Any] | list[list[Any]] | None:
+    """Run prediction once; the hooks are those of `evaluate` under their own names, nothing is logged."""
+    engine.recorder.begin_evaluation()
+    names, group = PREDICTION, engine.recorder.evaluation
+    predictions = Predictions(data.num_loaders) if keep else None
+    with engine.inference(), evaluation_mode(engine.module, engine.hooks.module_only(names.model_eval, group), None):
+        engine.hooks.both(names.start, group)()
+        engine.hooks.both(names.epoch_start, group)()
+        run_batches(
+            engine, names, data, stage=RunningStage.PREDICTING, keep=None if predictions is None else predictions.add
+        )
+        engine.hooks.both(names.epoch_end, group)()
+        engine.hooks.both(names.end, group)()
+    return None if predictions is None else predictions.result()

@@ -1,0 +1,243 @@
+"""Training: fit → epoch → batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fulmen_core._pending import EvaluationData
+from fulmen_core.data import TrainingCursor
+from fulmen_core.loop._clock import StopRule, ValidationClock
+from fulmen_core.loop._engine import Engine
+from fulmen_core.loop._evaluate import VALIDATION, evaluate
+from fulmen_core.loop._hook_table import HookCall
+from fulmen_core.loop._optimise import Optimisation
+from fulmen_core.loop._progress import FitProgress, Phase
+from fulmen_core.loop._schedulers import SchedulerSteps
+from fulmen_core.loop._window import AccumulationWindow
+from fulmen_interfaces import Hook, RunningStage
+
+
+@dataclass
+class FitHooks:
+    """The hooks of training, bound once."""
+
+    epoch_start: HookCall
+    batch_start: HookCall
+    batch_end: HookCall
+    epoch_end_early: HookCall
+    epoch_end_late: HookCall
+    zero_grad_for_validation: HookCall
+
+    @classmethod
+    def of(cls, engine: Engine) -> FitHooks:
+        """Bind them for a run."""
+        hooks = engine.hooks
+        return cls(
+            epoch_start=hooks.both(Hook.ON_TRAIN_EPOCH_START),
+            batch_start=hooks.both(Hook.ON_TRAIN_BATCH_START),
+            batch_end=hooks.both(Hook.ON_TRAIN_BATCH_END),
+            epoch_end_early=hooks.early(Hook.ON_TRAIN_EPOCH_END),
+            epoch_end_late=hooks.late(Hook.ON_TRAIN_EPOCH_END),
+            zero_grad_for_validation=hooks.module_only(Hook.ON_VALIDATION_MODEL_ZERO_GRAD),
+        )
+
+
+@dataclass
+class Fit:
+    """One fit: the engine, and what only training needs."""
+
+    engine: Engine
+    cursor: TrainingCursor
+    validation: EvaluationData | None
+    optimise: Optimisation
+    window: AccumulationWindow
+    schedulers: SchedulerSteps
+    clock: ValidationClock
+    stop: StopRule
+    hooks: FitHooks
+    skip_epoch: bool = False
+    """`on_train_batch_start` asked to leave out the rest of this epoch."""
+    reload: Callable[[], tuple[TrainingCursor, EvaluationData | None]] | None = None
+    """Asks for the loaders again."""
+
+    @property
+    def progress(self) -> FitProgress:
+        """The counters."""
+        return self.engine.progress
+
+    def reload_data(self) -> None:
+        """Ask for the loaders again, where an epoch begins at which that was asked for."""
+        every, epoch = self.engine.settings.reload_dataloaders_every_n_epochs, self.progress.epoch
+        if self.reload is None or not every or not epoch or epoch % every:
+            return
+        self.cursor, self.validation = self.reload()
+        self.window.num_batches = self.cursor.num_batches
+
+    def asked_to_stop(self) -> bool:
+        """Return whether a user asked for an end, and the least that was asked for is done."""
+        return self.engine.control.should_stop and self.stop.may_stop_early()
+
+    def must_stop(self) -> bool:
+        """Return whether no further batch may be trained."""
+        return self.stop.steps_reached() or self.asked_to_stop()
+
+
+def train(fit: Fit) -> None:
+    """Train until what was asked for is done.
+
+    ::
+
+        on_train_start
+        for each epoch:
+            on_train_epoch_start
+            for each batch:
+                on_train_batch_start, step and weights, on_train_batch_end
+                metrics to loggers, validation if it is due
+            on_train_epoch_end
+        on_train_end
+    """
+    hooks = fit.engine.hooks
+    hooks.both(Hook.ON_TRAIN_START)()
+    while not (fit.stop.limits_reached() or fit.asked_to_stop()):
+        train_epoch(fit)
+        fit.engine.signals.check()
+    hooks.both(Hook.ON_TRAIN_END)()
+
+
+def train_epoch(fit: Fit) -> None:
+    """Train one epoch, or what a checkpoint left of one."""
+    progress = fit.progress
+    if progress.phase is not Phase.EPOCH_ENDED:
+        batches = _begin_epoch(fit)
+        if progress.phase is not Phase.IN_EPOCH:
+            finish_batch(fit)
+        if not (progress.is_last_batch or fit.must_stop()):
+            for batch in batches:
+                train_batch(fit, batch)
+                if fit.skip_epoch or progress.is_last_batch or fit.must_stop():
+                    break
+        _end_epoch(fit)
+    _finish_epoch(fit)
+
+
+def _begin_epoch(fit: Fit) -> Iterable[Any]:
+    """Return the batches of the epoch that begins or goes on."""
+    progress = fit.progress
+    fit.skip_epoch = False
+    if progress.phase is Phase.BETWEEN_EPOCHS:
+        fit.reload_data()
+    batches: Iterator[Any] = fit.cursor.epoch(progress.epoch)
+    if progress.phase is Phase.BETWEEN_EPOCHS:
+        progress.begin_epoch()
+        fit.hooks.epoch_start()
+    return fit.engine.profiling.fetches("train_dataloader_next", batches)
+
+
+def train_batch(fit: Fit, batch: Any) -> None:
+    """Train on one batch, and do what is due after it."""
+    engine, progress = fit.engine, fit.engine.progress
+    counter = progress.batches
+    batch_idx = counter.ready
+    counter.ready = batch_idx + 1
+    progress.is_last_batch = is_last = fit.cursor.is_last
+    if engine.transfer is not None:
+        batch = engine.transfer(batch, 0)
+    engine.recorder.batch = batch
+    if fit.hooks.batch_start(batch, batch_idx) == -1:
+        counter.processed += 1
+        fit.skip_epoch = True
+        fit.schedulers.after_last_batch()
+        return
+    counter.started += 1
+    steps = progress.global_step
+    fit.window.advance(is_last=is_last)
+    outputs = fit.optimise(batch, batch_idx)
+    if fit.window.closes:
+        fit.window.close()
+    counter.processed += 1
+    if progress.global_step != steps:
+        progress.stepped_batches += 1
+        fit.schedulers.after_optimizer_step()
+    if is_last:
+        fit.schedulers.after_last_batch()
+    progress.phase = Phase.BATCH_ENDED
+    fit.hooks.batch_end(outputs, batch, batch_idx)
+    finish_batch(fit)
+
+
+def finish_batch(fit: Fit) -> None:
+    """Do what follows a batch's end hooks: metrics to loggers, validation, schedulers that watch a metric."""
+    engine, progress = fit.engine, fit.engine.progress
+    if progress.phase is Phase.BATCH_ENDED:
+        _log_step(fit)
+        if fit.validation is not None and (fit.clock.due() or fit.asked_to_stop()):
+            _validate(fit)
+    fit.schedulers.after_batch()
+    progress.batches.completed += 1
+    progress.phase = Phase.IN_EPOCH
+    if engine.signals.received is not None:
+        engine.signals.check()
+
+
+def _log_step(fit: Fit) -> None:
+    """Send step values to the loggers where enough steps have passed and this batch made one."""
+    engine, progress = fit.engine, fit.engine.progress
+    every = engine.settings.log_every_n_steps
+    if every and progress.window_filled == 0 and progress.stepped_batches % every == 0 and progress.stepped_batches:
+        values = engine.results.take_step(engine.recorder.training, engine.shared)
+        engine.log_metrics(values, progress.stepped_batches - 1)
+
+
+def _validate(fit: Fit) -> None:
+    engine, progress = fit.engine, fit.engine.progress
+    if fit.validation is None:
+        return
+
+    def reached_the_end() -> None:
+        progress.phase = Phase.VALIDATED
+
+    if progress.window_filled == 0:
+        fit.hooks.zero_grad_for_validation()
+    with engine.running(RunningStage.VALIDATING):
+        evaluate(
+            engine,
+            VALIDATION,
+            fit.validation,
+            stage=RunningStage.VALIDATING,
+            step_number=progress.stepped_batches - 1,
+            before_end=reached_the_end,
+        )
+    progress.phase = Phase.VALIDATED
+    fit.clock.ran()
+
+
+def _end_epoch(fit: Fit) -> None:
+    """Complete the epoch's metrics and call the epoch's end hooks."""
+    engine, progress = fit.engine, fit.engine.progress
+    training = engine.recorder.training
+    engine.results.publish_epoch(training, RunningStage.TRAINING, engine.shared)
+    fit.hooks.epoch_end_early()
+    engine.results.publish_epoch(training, RunningStage.TRAINING, engine.shared)
+    progress.epochs.processed += 1
+    progress.phase = Phase.EPOCH_ENDED
+    fit.hooks.epoch_end_late()
+
+
+def _finish_epoch(fit: Fit) -> None:
+    """Do what follows an epoch's end hooks: schedulers that watch a metric, metrics to loggers, counters."""
+    engine, progress = fit.engine, fit.engine.progress
+    fit.schedulers.after_epoch()
+    engine.log_metrics(engine.results.take_unsent(), progress.stepped_batches - 1)
+    engine.loggers.save()
+    progress.end_epoch()
+
+
+def sanity_check(engine: Engine, load: Callable[[], EvaluationData]) -> None:
+    """Run a few validation batches, so that mistakes show before an epoch of training is spent."""
+    engine.hooks.both(Hook.ON_SANITY_CHECK_START)()
+    with engine.running(RunningStage.SANITY_CHECKING):
+        evaluate(engine, VALIDATION, load(), stage=RunningStage.SANITY_CHECKING, step_number=0)
+    engine.hooks.both(Hook.ON_SANITY_CHECK_END)()
+    engine.results.clear()

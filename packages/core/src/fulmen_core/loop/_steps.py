@@ -1,0 +1,84 @@
+"""Binding a step once: which callable runs it, through which wrapper, in which context, with which arguments."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from fulmen_core.module import LightningModule
+from fulmen_interfaces import Hook, ModuleError, PreparedModel
+
+StepCall = Callable[..., Any]
+
+
+class StepEntry(nn.Module):
+    """What strategies wrap: a module whose `forward` runs any step of the user's module."""
+
+    def __init__(self, module: LightningModule) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, step: Hook, *args: Any) -> Any:
+        """Run one step."""
+        if step is Hook.TRAINING_STEP:
+            return self.module.training_step(*args)
+        if step is Hook.VALIDATION_STEP:
+            return self.module.validation_step(*args)
+        if step is Hook.TEST_STEP:
+            return self.module.test_step(*args)
+        return self.module.predict_step(*args)
+
+
+def bind_step(step: Hook, entry: StepEntry, prepared: PreparedModel, *, loaders: int = 1, extra: int = 0) -> StepCall:
+    """Return what the loop calls with `(batch, batch_idx[, dataloader_idx])`.
+
+    Where the strategy wraps nothing this is the user's own method. A step may leave out `batch_idx`; `dataloader_idx`
+    is given only where there are several loaders, and `extra` further arguments (an optimizer's index) always.
+    """
+    own: StepCall = getattr(entry.module, step.value)
+    wrapper = prepared.training_module if step is Hook.TRAINING_STEP else prepared.evaluation_module
+    wanted = 2 + extra + (1 if loaders > 1 else 0)
+    accepted = accepted_arguments(own)
+    if loaders > 1 and accepted < wanted:
+        raise ModuleError(
+            f"There are {loaders} loaders, but `{type(entry.module).__name__}.{step}` takes no `dataloader_idx`. "
+            f"Define `{step}(self, batch, batch_idx, dataloader_idx=0)`."
+        )
+    call = own if wrapper is entry else _through(wrapper, step)
+    if accepted < 2 and wanted == 2:
+        call = _batch_only(call)
+    context = prepared.forward_context
+    return call if context is None else _within(call, context)
+
+
+def accepted_arguments(function: StepCall) -> int:
+    """Return how many positional arguments a bound method takes; many where it takes `*args`."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(one.kind is one.VAR_POSITIONAL for one in parameters):
+        return 99
+    return sum(one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters)
+
+
+def _through(wrapper: nn.Module, step: Hook) -> StepCall:
+    def call(*args: Any) -> Any:
+        return wrapper(step, *args)
+
+    return call
+
+
+def _batch_only(step: StepCall) -> StepCall:
+    def call(batch: Any, batch_idx: int) -> Any:
+        return step(batch)
+
+    return call
+
+
+def _within(step: StepCall, context: Callable[[], Any]) -> StepCall:
+    def call(*args: Any) -> Any:
+        with context():
+            return step(*args)
+
+    return call

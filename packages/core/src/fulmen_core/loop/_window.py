@@ -1,0 +1,48 @@
+"""The accumulation window: how many batches make one optimizer step."""
+
+from __future__ import annotations
+
+from fulmen_core.loop._progress import FitProgress
+
+
+class AccumulationWindow:
+    """Says for each batch whether it opens or closes a window, and by what its loss is divided.
+
+    The last window of an epoch may be smaller. Where the number of batches is known, its losses are divided by its real
+    size from the start; where it is not, they were divided by the full size and `correction` mends the gradients.
+    """
+
+    def __init__(self, progress: FitProgress, size: int, num_batches: int | float) -> None:
+        self.size = size
+        self.num_batches = num_batches
+        self._progress = progress
+        self.opens = True
+        self.closes = True
+        self.divisor = size
+
+    def advance(self, *, is_last: bool) -> None:
+        """Enter the next batch."""
+        filled = self._progress.window_filled
+        self.opens = filled == 0
+        if self.opens:
+            left = self.num_batches - (self._progress.batches.ready - 1)
+            self.divisor = int(min(self.size, max(left, 1)))
+        self._progress.window_filled = filled + 1
+        self.closes = filled + 1 >= self.size or is_last
+
+    @property
+    def correction(self) -> float:
+        """Factor by which the gradients of a closing window must be multiplied: 1 but for unforeseen ends."""
+        return self.divisor / self._progress.window_filled
+
+    def close(self) -> None:
+        """Start a new window with the next batch."""
+        self._progress.window_filled = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """Return what an open window needs to go on."""
+        return {"divisor": self.divisor}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Restore what `state_dict` returned."""
+        self.divisor = state["divisor"]

@@ -1,0 +1,19 @@
+"""The module that users write, and its seams to the run."""
+
+from __future__ import annotations
+
+from fulmen_core.module._hooks import ModuleHooks
+from fulmen_core.module._link import AttachedTrainer, RunLink
+from fulmen_core.module._module import LightningModule
+from fulmen_core.module._optimizer import LightningOptimizer
+from fulmen_core.module._toggle import ToggledParameters, parameters_of
+
+__all__ = [
+    "AttachedTrainer",
+    "LightningModule",
+    "LightningOptimizer",
+    "ModuleHooks",
+    "RunLink",
+    "ToggledParameters",
+    "parameters_of",
+]

@@ -1,0 +1,5 @@
+"""Placeholder to be replaced by the exports."""
+
+
+class ExportMethods:
+    """Exports."""

@@ -1,0 +1,14 @@
+"""From words and numbers to a plan: which accelerator, devices, strategy, precision and launcher a run uses.
+
+Nothing here knows a plugin. What goes together is read off their specs.
+"""
+
+from __future__ import annotations
+
+from fulmen_core.resolve._chosen import Chosen
+from fulmen_core.resolve._launchers import JoinLauncher
+from fulmen_core.resolve._plan import RunPlan
+from fulmen_core.resolve._request import RunRequest
+from fulmen_core.resolve._resolve import resolve, try_to_resolve
+
+__all__ = ["Chosen", "JoinLauncher", "RunPlan", "RunRequest", "resolve", "try_to_resolve"]

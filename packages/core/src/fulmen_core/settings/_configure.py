@@ -1,0 +1,40 @@
+"""Everything that is decided before a run: settings and plan, with all their problems in one error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fulmen_core.resolve import RunPlan, try_to_resolve
+from fulmen_core.settings._check import read_settings
+from fulmen_core.settings._settings import TrainerSettings
+from fulmen_interfaces import LOGGERS, PROFILERS, Catalogue, ConfigurationError, PluginError, Problem, Role
+
+
+def configure(
+    arguments: Mapping[str, object], catalogue: Catalogue, *, interactive: bool = False
+) -> tuple[TrainerSettings, RunPlan]:
+    """Return the settings of a Trainer and the plan of its runs; `arguments` are those that the user gave.
+
+    Raises ConfigurationError with every problem of both at once.
+    """
+    reading = read_settings(arguments)
+    plan = try_to_resolve(reading.settings.run_request, catalogue, interactive=interactive)
+    problems = [*reading.problems, *_names(reading.settings, catalogue)]
+    if isinstance(plan, RunPlan) and not problems:
+        return reading.settings, plan
+    if isinstance(plan, RunPlan):
+        raise ConfigurationError(problems)
+    raise ConfigurationError([*problems, *plan.problems], plan.suggestions)
+
+
+def _names(settings: TrainerSettings, catalogue: Catalogue) -> Iterator[Problem]:
+    loggers = settings.logger if isinstance(settings.logger, tuple) else (settings.logger,)
+    named: list[tuple[str, Role[Any], object]] = [("profiler", PROFILERS, settings.profiler)]
+    named += [("logger", LOGGERS, one) for one in loggers]
+    for argument, role, name in named:
+        if isinstance(name, str):
+            try:
+                catalogue.find(role, name)
+            except PluginError as error:
+                yield Problem(argument, name, str(error))

@@ -1,0 +1,26 @@
+"""Snapshots: a run's state as a checkpoint, and back."""
+
+from __future__ import annotations
+
+from fulmen_core.snapshot._dump import dump
+from fulmen_core.snapshot._keys import LIGHTNING_VERSION, OWN_KEY, SCALER_KEY, VERSION_KEY
+from fulmen_core.snapshot._restore import (
+    read_progress,
+    restore_optimizers,
+    restore_position,
+    restore_user_states,
+    restore_weights,
+)
+
+__all__ = [
+    "LIGHTNING_VERSION",
+    "OWN_KEY",
+    "SCALER_KEY",
+    "VERSION_KEY",
+    "dump",
+    "read_progress",
+    "restore_optimizers",
+    "restore_position",
+    "restore_user_states",
+    "restore_weights",
+]

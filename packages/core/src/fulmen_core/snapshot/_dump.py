@@ -1,0 +1,88 @@
+"""Putting a checkpoint together: Lightning's keys, and under `fulmen` everything else that decides the next step."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from fulmen_core.hparams import DATAMODULE_KEYS, MODULE_KEYS, dump_hyperparameters
+from fulmen_core.logging import training_records_state
+from fulmen_core.loop import Engine, Fit, Phase
+from fulmen_core.snapshot._keys import FORMAT_VERSION, LIGHTNING_VERSION, OWN_KEY, SCALER_KEY, VERSION_KEY
+from fulmen_core.snapshot._lightning_loops import loops_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def dump(engine: Engine, fit: Fit | None, *, weights_only: bool) -> dict[str, Any]:
+    """Return a checkpoint of the run as it stands. Call it on every rank; the result is whole on rank zero.
+
+    With `weights_only` it holds what inference needs, and no states of optimizers, schedulers, callbacks or data.
+    """
+    progress = engine.progress
+    checkpoint: dict[str, Any] = {
+        "epoch": progress.epoch,
+        "global_step": progress.global_step,
+        VERSION_KEY: LIGHTNING_VERSION,
+        "state_dict": engine.prepared.model_state_dict(),
+        "loops": loops_of(progress, manual=not engine.module.automatic_optimization),
+    }
+    if not weights_only:
+        checkpoint["callbacks"] = {
+            callback.state_key: state for callback in engine.callbacks if (state := callback.state_dict())
+        }
+        checkpoint |= _training_states(engine, fit)
+    checkpoint |= dump_hyperparameters(engine.module, MODULE_KEYS)
+    checkpoint |= dump_hyperparameters(engine.datamodule, DATAMODULE_KEYS)
+    if engine.datamodule is not None and not weights_only:
+        state = engine.datamodule.state_dict()
+        if state:
+            checkpoint[type(engine.datamodule).__qualname__] = state
+    if not weights_only:
+        for callback in engine.callbacks:
+            callback.on_save_checkpoint(engine.trainer, engine.module, checkpoint)
+    engine.module.on_save_checkpoint(checkpoint)
+    return checkpoint
+
+
+def _training_states(engine: Engine, fit: Fit | None) -> dict[str, Any]:
+    prepared = engine.prepared
+    states: dict[str, Any] = {
+        "optimizer_states": [prepared.optimizer_state_dict(one) for one in prepared.optimizers],
+        "lr_schedulers": [config.scheduler.state_dict() for config in engine.scheduler_configs],
+    }
+    scaler = prepared.scaler_state_dict()
+    if scaler:
+        states[SCALER_KEY] = scaler
+    if fit is not None:
+        states[OWN_KEY] = _own_states(engine, fit)
+    return states
+
+
+def _own_states(engine: Engine, fit: Fit) -> dict[str, Any]:
+    progress = engine.progress
+    counters = asdict(progress)
+    counters["phase"] = progress.phase.value
+    return {
+        "format": FORMAT_VERSION,
+        "progress": counters,
+        "window": fit.window.state_dict(),
+        "results": engine.results.state_dict(),
+        "ranks": engine.collectives.gather_objects(_rank_states(engine, fit)),
+    }
+
+
+def _rank_states(engine: Engine, fit: Fit) -> dict[str, Any]:
+    """Return what differs between ranks; the random states are part of the position in the data."""
+    between = engine.progress.phase is Phase.BETWEEN_EPOCHS
+    return {
+        "data": fit.cursor.state_dict(),
+        "records": [] if between else training_records_state(engine.recorder, engine.module),
+        "gradients": _gradients(engine) if engine.progress.window_filled else {},
+    }
+
+
+def _gradients(engine: Engine) -> dict[str, Tensor]:
+    """Return the gradients of an open accumulation window."""
+    return {name: one.grad for name, one in engine.module.named_parameters() if one.grad is not None}

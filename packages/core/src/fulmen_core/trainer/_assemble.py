@@ -1,0 +1,165 @@
+"""Putting a fit together from its parts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch.optim import Optimizer
+
+from fulmen_core._pending import EvaluationData
+from fulmen_core.data import TrainingCursor
+from fulmen_core.loop import (
+    AccumulationWindow,
+    AutomaticOptimisation,
+    Engine,
+    Fit,
+    FitHooks,
+    GradientSteps,
+    ManualOptimisation,
+    Optimisation,
+    OptimiserHooks,
+    SchedulerSteps,
+    SeveralOptimisers,
+    StopRule,
+    ValidationClock,
+    accepted_arguments,
+    bind_step,
+    needs_closure,
+    nothing,
+)
+from fulmen_core.module import LightningModule, LightningOptimizer
+from fulmen_core.trainer._run_link import ModuleLink
+from fulmen_interfaces import GradientClipping, Hook, ModuleError
+
+
+def assemble_fit(engine: Engine, link: ModuleLink, cursor: TrainingCursor, validation: EvaluationData | None) -> Fit:
+    """Return the fit that the engine will run."""
+    settings, progress = engine.settings, engine.progress
+    automatic = engine.module.automatic_optimization
+    window = AccumulationWindow(progress, settings.accumulate_grad_batches if automatic else 1, cursor.num_batches)
+    gradients = GradientSteps(engine.prepared, _hooks(engine), progress)
+    link.gradients = gradients
+    link.optimizers = _wrapped(engine, gradients, automatic=automatic)
+    link.scheduler_configs = engine.scheduler_configs
+    optimise = _automatic(engine, link, gradients, window) if automatic else _manual(engine, gradients)
+    return Fit(
+        engine=engine,
+        cursor=cursor,
+        validation=validation,
+        optimise=optimise,
+        window=window,
+        schedulers=SchedulerSteps(
+            engine.scheduler_configs if automatic else (),
+            progress=progress,
+            step=engine.hooks.module_only(Hook.LR_SCHEDULER_STEP),
+            metrics=lambda: engine.results.callback_metrics(engine.recorder.training),
+        ),
+        clock=ValidationClock(
+            interval=settings.val_check_interval,
+            every_n_epochs=settings.check_val_every_n_epoch,
+            num_batches=cursor.num_batches if validation is not None else math.inf,
+            progress=progress,
+        ),
+        stop=StopRule(
+            max_epochs=settings.max_epochs,
+            max_steps=settings.max_steps,
+            min_epochs=settings.min_epochs,
+            min_steps=settings.min_steps or 0,
+            progress=progress,
+        ),
+        hooks=FitHooks.of(engine),
+    )
+
+
+def _hooks(engine: Engine) -> OptimiserHooks:
+    hooks = engine.hooks
+    return OptimiserHooks(
+        before_zero_grad=hooks.both(Hook.ON_BEFORE_ZERO_GRAD),
+        before_backward=hooks.both(Hook.ON_BEFORE_BACKWARD),
+        after_backward=hooks.both(Hook.ON_AFTER_BACKWARD),
+        before_optimizer_step=hooks.both(Hook.ON_BEFORE_OPTIMIZER_STEP),
+        clip=_clip(engine),
+        zero_grad=_if_overridden(engine, Hook.OPTIMIZER_ZERO_GRAD),
+        backward=_if_overridden(engine, Hook.BACKWARD),
+        optimizer_step=_if_overridden(engine, Hook.OPTIMIZER_STEP),
+        keep_outputs=hooks.both(Hook.ON_TRAIN_BATCH_END) is not nothing,
+    )
+
+
+def _if_overridden(engine: Engine, hook: Hook) -> Any:
+    return engine.hooks.module_only(hook) if engine.hooks.of_module(hook) is not None else None
+
+
+def _clip(engine: Engine) -> Any:
+    """Return what bounds gradients: the module's own way, the configured one, or nothing."""
+    clipping, prepared = engine.settings.gradient_clipping, engine.prepared
+    if engine.hooks.of_module(Hook.CONFIGURE_GRADIENT_CLIPPING) is not None:
+        own = engine.hooks.module_only(Hook.CONFIGURE_GRADIENT_CLIPPING)
+        value, algorithm = (None, None) if clipping is None else (clipping.limit, clipping.algorithm.value)
+        return lambda optimizer: own(optimizer, value, algorithm)
+    if clipping is None:
+        return nothing
+    return _bounded(prepared.clip_gradients, clipping)
+
+
+def _bounded(clip: Any, clipping: GradientClipping) -> Any:
+    return lambda optimizer: clip(optimizer, clipping)
+
+
+def _wrapped(engine: Engine, gradients: GradientSteps, *, automatic: bool) -> list[LightningOptimizer]:
+    """Return the optimizers as users get them. Under manual optimisation a step of theirs runs the hooks before a step."""
+
+    def step(optimizer: Optimizer, closure: Any) -> Any:
+        if not automatic:
+            engine.prepared.unscale_gradients(optimizer)
+            gradients.hooks.before_optimizer_step(optimizer)
+        return gradients.step(optimizer, closure)
+
+    optimizers = list(engine.prepared.optimizers)
+    return [
+        LightningOptimizer(one, step=step, siblings=optimizers, no_sync=engine.prepared.no_sync) for one in optimizers
+    ]
+
+
+def _automatic(engine: Engine, link: ModuleLink, gradients: GradientSteps, window: AccumulationWindow) -> Optimisation:
+    wrapped, optimizers = link.optimizers, engine.prepared.optimizers
+    several = len(optimizers) > 1
+    if several:
+        _check_takes_index(engine.module, len(optimizers))
+    step = bind_step(Hook.TRAINING_STEP, engine.entry, engine.prepared, extra=int(several))
+    step = engine.profiled("training_step", step)
+    scope = engine.recorder.scope_of(Hook.TRAINING_STEP, engine.recorder.training)
+    turns = [
+        AutomaticOptimisation(
+            one,
+            step=step,
+            gradients=gradients,
+            window=window,
+            by_closure=needs_closure(one.optimizer),
+            recorder=engine.recorder,
+            scope=scope,
+            progress=engine.progress,
+        )
+        for one in wrapped
+    ]
+    if several:
+        return SeveralOptimisers(turns, optimizers)
+    return turns[0] if turns else _manual(engine, gradients)
+
+
+def _manual(engine: Engine, gradients: GradientSteps) -> Optimisation:
+    step = engine.profiled("training_step", bind_step(Hook.TRAINING_STEP, engine.entry, engine.prepared))
+    scope = engine.recorder.scope_of(Hook.TRAINING_STEP, engine.recorder.training)
+    return ManualOptimisation(
+        step=step, recorder=engine.recorder, scope=scope, keep_outputs=gradients.hooks.keep_outputs
+    )
+
+
+def _check_takes_index(module: LightningModule, count: int) -> None:
+    if accepted_arguments(module.training_step) < 3:
+        raise ModuleError(
+            f"`configure_optimizers` returned {count} optimizers, but `training_step` takes no `optimizer_idx`. Set "
+            "`self.automatic_optimization = False` and step them in `training_step`, or define "
+            "`training_step(self, batch, batch_idx, optimizer_idx)` to have it called once for each."
+        )

@@ -1,0 +1,86 @@
+"""Loggers and callbacks of a run: the user's own, and the defaults that the installed plugins offer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fulmen_core.module import LightningModule
+from fulmen_core.settings import EffectiveSettings, TrainerSettings
+from fulmen_interfaces import (
+    CALLBACKS,
+    LOGGERS,
+    PROFILERS,
+    Callback,
+    CallbackRole,
+    Catalogue,
+    ConfigurationError,
+    Logger,
+    Problem,
+    Profiler,
+)
+
+_INSTALL = "`pip install fulmen-callbacks` brings one."
+
+
+def make_loggers(wanted: Logger | str | bool | tuple[Logger | str, ...], catalogue: Catalogue, root: str) -> list[Logger]:
+    """Return the loggers: those given, by name or as objects; for True the first choice among the installed ones."""
+    if wanted is True:
+        offered = [spec for spec in catalogue.specs(LOGGERS) if spec.priority > 0]
+        return [max(offered, key=lambda spec: spec.priority).create(save_dir=root)] if offered else []
+    if wanted is False:
+        return []
+    given = (wanted,) if isinstance(wanted, (Logger, str)) else wanted
+    return [catalogue.find(LOGGERS, one).create(save_dir=root) if isinstance(one, str) else one for one in given]
+
+
+def make_callbacks(settings: TrainerSettings, run: EffectiveSettings, catalogue: Catalogue) -> list[Callback]:
+    """Return the callbacks that were given, and the defaults of the roles that they leave open."""
+    callbacks = list(settings.callbacks)
+    problems: list[Problem] = []
+    for role, argument, asked, enabled in (
+        (CallbackRole.CHECKPOINT, "enable_checkpointing", settings.enable_checkpointing, run.enable_checkpointing),
+        (CallbackRole.PROGRESS_BAR, "enable_progress_bar", settings.enable_progress_bar, run.enable_progress_bar),
+        (CallbackRole.MODEL_SUMMARY, "enable_model_summary", settings.enable_model_summary, run.enable_model_summary),
+    ):
+        given = [one for one in callbacks if one.role is role]
+        if asked is False and given:
+            reason = f"a {type(given[0]).__name__} was given in `callbacks`."
+            problems.append(Problem(argument, False, reason, "Take it out, or leave the argument out."))
+        elif enabled and not given:
+            made = _default(catalogue, role)
+            if made is not None:
+                callbacks.append(made)
+            elif asked:
+                problems.append(Problem(argument, True, "no callback for it is installed.", _INSTALL))
+    if run.max_time is not None:
+        timer = _default(catalogue, CallbackRole.TIMER, duration=run.max_time)
+        if timer is None:
+            problems.append(Problem("max_time", run.max_time, "no callback that keeps time is installed.", _INSTALL))
+        else:
+            callbacks.append(timer)
+    if problems:
+        raise ConfigurationError(problems)
+    return callbacks
+
+
+def with_module_callbacks(callbacks: Sequence[Callback], module: LightningModule) -> tuple[Callback, ...]:
+    """Return the callbacks in the order in which they are called, those of the module in the place of their like."""
+    own = module.configure_callbacks()
+    own = [own] if isinstance(own, Callback) else list(own)
+    kinds = {type(one) for one in own}
+    kept = [one for one in callbacks if type(one) not in kinds]
+    return tuple(sorted([*kept, *own], key=lambda callback: callback.order))
+
+
+def _default(catalogue: Catalogue, role: CallbackRole, **arguments: Any) -> Callback | None:
+    spec = next((spec for spec in catalogue.specs(CALLBACKS) if spec.role is role), None)
+    return None if spec is None else spec.create(**arguments)
+
+
+def make_profiler(wanted: str | Profiler | None, catalogue: Catalogue) -> Profiler | None:
+    """Return the profiler that was given, or the one of that name."""
+    if not isinstance(wanted, str):
+        return wanted
+    made: Profiler = catalogue.find(PROFILERS, wanted).create()
+    return made

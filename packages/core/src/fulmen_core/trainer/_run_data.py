@@ -1,0 +1,98 @@
+"""The data of a run, asked for when it is first needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fulmen_core._pending import EvaluationData, loaders_for, unshuffled
+from fulmen_core.data import CombinedLoader, TrainingCursor
+from fulmen_core.loop import RunParts
+from fulmen_core.random import RandomStates
+from fulmen_core.trainer._job import Job
+from fulmen_core.trainer._verify import has_validation
+from fulmen_interfaces import Hook, Stage
+
+
+class RunData:
+    """Training data as a cursor, evaluation data by loader; each is loaded once, and again where that was asked for."""
+
+    def __init__(self, parts: RunParts, job: Job) -> None:
+        self._parts = parts
+        self._job = job
+        self._random = RandomStates(parts.accelerator)
+        self._cursor: TrainingCursor | None = None
+        self._evaluation: dict[Stage, EvaluationData] = {}
+        settings = parts.settings
+        self._limits = {
+            Stage.VALIDATE: (Hook.VAL_DATALOADER, "limit_val_batches", settings.limit_val_batches),
+            Stage.TEST: (Hook.TEST_DATALOADER, "limit_test_batches", settings.limit_test_batches),
+            Stage.PREDICT: (Hook.PREDICT_DATALOADER, "limit_predict_batches", settings.limit_predict_batches),
+        }
+        self.validates = job.stage is Stage.FIT and has_validation(job) and parts.settings.limit_val_batches != 0
+
+    def training(self) -> TrainingCursor:
+        """Return the cursor over the training data."""
+        if self._cursor is None:
+            settings = self._parts.settings
+            loader = self._load(Hook.TRAIN_DATALOADER, self._job.train_dataloaders)
+            if isinstance(loader, (list, tuple, dict)) and not _is_one(loader):
+                loader = CombinedLoader(loader, "max_size_cycle")
+            if settings.overfit_batches:
+                loader = unshuffled(loader)
+            argument = "overfit_batches" if settings.overfit_batches else "limit_train_batches"
+            self._cursor = TrainingCursor(
+                loader, limit=settings.limit_train_batches, random=self._random, argument=argument
+            )
+        return self._cursor
+
+    def validation(self) -> EvaluationData | None:
+        """Return the validation data of a fit; None where it does not validate."""
+        return self._load_evaluation(Stage.VALIDATE) if self.validates else None
+
+    @property
+    def checks_sanity(self) -> bool:
+        """Whether a few validation batches run before training."""
+        return self.validates and bool(self._parts.settings.num_sanity_val_steps)
+
+    def sanity(self) -> EvaluationData:
+        """Return the data of the sanity check."""
+        return self._load_evaluation(Stage.VALIDATE).limited(self._parts.settings.num_sanity_val_steps)
+
+    def evaluation(self) -> EvaluationData:
+        """Return the data of `validate`, `test` or `predict`."""
+        return self._load_evaluation(self._job.stage)
+
+    def _load_evaluation(self, stage: Stage) -> EvaluationData:
+        if stage not in self._evaluation:
+            hook, argument, limit = self._limits[stage]
+            loaders = self._load(hook, self._job.dataloaders)
+            self._evaluation[stage] = EvaluationData(loaders, limit=limit, argument=argument, hook=hook.value)
+        return self._evaluation[stage]
+
+    @property
+    def train_loader(self) -> Any:
+        """What the training data came from; None where it is not loaded."""
+        return None if self._cursor is None else self._cursor.loader
+
+    @property
+    def num_training_batches(self) -> int | float:
+        """Training batches of an epoch; 0 where they are not loaded."""
+        return 0 if self._cursor is None else self._cursor.num_batches
+
+    def loaders_of(self, stage: Stage) -> Any:
+        """Return what the data of an evaluation came from; None where it is not loaded."""
+        data = self._evaluation.get(stage)
+        return None if data is None else data.loaders
+
+    def num_batches_of(self, stage: Stage) -> list[int | float]:
+        """Return the batches of an evaluation by loader; empty where it is not loaded."""
+        data = self._evaluation.get(stage)
+        return [] if data is None else list(data.num_batches)
+
+    def forget(self) -> None:
+        """Ask for loaders again when they are next needed."""
+        self._cursor = None
+        self._evaluation = {}
+
+    def _load(self, hook: Hook, given: Any) -> Any:
+        return loaders_for(hook.value, given, self._job.datamodule, self._job.module)

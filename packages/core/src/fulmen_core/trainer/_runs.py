@@ -1,0 +1,154 @@
+"""What `fit`, `validate`, `test` and `predict` do in each process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch.optim import Optimizer
+
+from fulmen_core.loop import (
+    TEST,
+    VALIDATION,
+    Engine,
+    Fit,
+    Phase,
+    evaluate,
+    predict,
+    read_configuration,
+    sanity_check,
+    train,
+)
+from fulmen_core.snapshot import (
+    read_progress,
+    restore_optimizers,
+    restore_position,
+    restore_user_states,
+    restore_weights,
+)
+from fulmen_core.trainer._assemble import assemble_fit
+from fulmen_core.trainer._job import Job
+from fulmen_core.trainer._session import Ingredients, Session, open_session
+from fulmen_core.trainer._table import results_table
+from fulmen_interfaces import CheckpointIO, Hook, LRSchedulerConfig, RunningStage, Stage, World, rank_zero_warn
+
+
+def run_fit(ingredients: Ingredients, job: Job, world: World) -> None:
+    """Train. Runs in every process.
+
+    ::
+
+        prepare_data, setup, configure_model
+        the checkpoint to go on from, if any
+        configure_optimizers, on_fit_start
+        sanity check
+        train
+        on_fit_end, teardown
+    """
+    with open_session(ingredients, job, world) as session:
+        session.set_up()
+        checkpoint = read_checkpoint(session, ingredients.checkpoint_io)
+        engine = _prepared_for_training(session)
+        if checkpoint is not None:
+            restore_weights(engine, checkpoint)
+        engine.hooks.both(Hook.ON_FIT_START)()
+        session.log_hyperparameters()
+        _warn(engine)
+        if checkpoint is not None:
+            restore_optimizers(engine, checkpoint, str(job.ckpt_path))
+            vars(engine.progress).update(vars(read_progress(checkpoint)))
+        fit = _make_fit(session, engine)
+        if checkpoint is not None:
+            restore_position(engine, fit, checkpoint)
+        with engine.running(RunningStage.TRAINING):
+            train(fit)
+        engine.hooks.both(Hook.ON_FIT_END)()
+
+
+def run_evaluation(ingredients: Ingredients, job: Job, world: World) -> list[dict[str, float]]:
+    """Validate or test. Runs in every process; returns the logged values by loader."""
+    stage, names = {
+        Stage.VALIDATE: (RunningStage.VALIDATING, VALIDATION),
+        Stage.TEST: (RunningStage.TESTING, TEST),
+    }[job.stage]
+    with open_session(ingredients, job, world) as session:
+        engine = _prepared_for_evaluation(session)
+        session.log_hyperparameters()
+        data = session.data.evaluation()
+        if not any(data.num_batches):
+            return []
+        with engine.running(stage):
+            results = evaluate(engine, names, data, stage=stage, step_number=engine.progress.global_step)
+        if job.verbose and world.is_global_zero:
+            table = results_table(results, job.stage.value)
+            if table:
+                session.link.print(table)
+        return results
+
+
+def run_prediction(ingredients: Ingredients, job: Job, world: World) -> list[Any] | list[list[Any]] | None:
+    """Predict. Runs in every process; returns the outputs by batch, and by loader where there are several."""
+    with open_session(ingredients, job, world) as session:
+        engine = _prepared_for_evaluation(session)
+        data = session.data.evaluation()
+        if not any(data.num_batches):
+            return None
+        with engine.running(RunningStage.PREDICTING):
+            return predict(engine, data, keep=job.return_predictions)
+
+
+def read_checkpoint(session: Session, checkpoint_io: CheckpointIO) -> dict[str, Any] | None:
+    """Read the checkpoint that was asked for and show it to those who may change it."""
+    job, parts = session.job, session.parts
+    if job.ckpt_path is None:
+        return None
+    weights_only = True if job.weights_only is None else job.weights_only
+    checkpoint = checkpoint_io.load(job.ckpt_path, map_location="cpu", weights_only=weights_only)
+    restore_user_states(
+        (parts.trainer, parts.module, parts.datamodule), parts.callbacks if job.stage is Stage.FIT else (), checkpoint
+    )
+    return checkpoint
+
+
+def _prepared_for_training(session: Session) -> Engine:
+    """Let the strategy make model and optimizers ready."""
+    module = session.parts.module
+    configs: list[LRSchedulerConfig] = []
+
+    def make_optimizers() -> Sequence[Optimizer]:
+        optimizers, found = read_configuration(module.configure_optimizers())
+        configs.extend(found)
+        return optimizers
+
+    engine = session.prepare(make_optimizers)
+    engine.scheduler_configs = configs
+    session.link.scheduler_configs = configs
+    if not engine.prepared.optimizers:
+        rank_zero_warn(f"`{type(module).__name__}.configure_optimizers` returned no optimizer: nothing will be trained.")
+    module.train()
+    return engine
+
+
+def _prepared_for_evaluation(session: Session) -> Engine:
+    session.set_up()
+    checkpoint = read_checkpoint(session, session.ingredients.checkpoint_io)
+    engine = session.prepare(lambda: ())
+    if checkpoint is not None:
+        restore_weights(engine, checkpoint)
+    return engine
+
+
+def _make_fit(session: Session, engine: Engine) -> Fit:
+    """Load the data in the order in which it is needed, check it, and put the fit together."""
+    if session.data.checks_sanity and engine.progress.phase in (Phase.BETWEEN_EPOCHS, Phase.EPOCH_ENDED):
+        sanity_check(engine, session.data.sanity)
+    cursor = session.data.training()
+    fit = assemble_fit(engine, session.link, cursor, session.data.validation())
+    fit.reload = session.reload
+    session.fit = fit
+    return fit
+
+
+def _warn(engine: Engine) -> None:
+    for text in engine.settings.warnings:
+        rank_zero_warn(text)

@@ -1,0 +1,237 @@
+"""One run in one process: set-up in the order of the hooks, what happens to errors, and teardown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch.optim import Optimizer
+
+from fulmen_core._near_miss import near_miss_hooks
+from fulmen_core._pending import EvaluationData
+from fulmen_core.data import LightningDataModule, TrainingCursor
+from fulmen_core.hparams import hyperparameters_to_log
+from fulmen_core.logging import LoggerGroup, Recorder, Results, SilentRecorder
+from fulmen_core.loop import (
+    Engine,
+    Fit,
+    FitProgress,
+    HookTable,
+    Profiling,
+    RunControl,
+    RunParts,
+    SignalWatch,
+    StepEntry,
+    overridden,
+)
+from fulmen_core.module import LightningModule
+from fulmen_core.resolve import RunPlan
+from fulmen_core.settings import EffectiveSettings
+from fulmen_core.trainer._components import with_module_callbacks
+from fulmen_core.trainer._job import Job
+from fulmen_core.trainer._run_data import RunData
+from fulmen_core.trainer._run_link import ModuleLink
+from fulmen_core.trainer._torch_flags import torch_flags
+from fulmen_core.trainer._transfer import make_transfer
+from fulmen_interfaces import (
+    Callback,
+    CheckpointIO,
+    Hook,
+    Logger,
+    Placement,
+    Precision,
+    PrepareRequest,
+    Profiler,
+    RunStatus,
+    Stage,
+    Strategy,
+    World,
+    rank_zero_warn,
+)
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a Trainer hands to each of its runs."""
+
+    trainer: Any
+    plan: RunPlan
+    settings: EffectiveSettings
+    strategy: Strategy
+    precision: Precision
+    callbacks: Sequence[Callback]
+    loggers: Sequence[Logger]
+    profiler: Profiler | None
+    checkpoint_io: CheckpointIO
+    adopt: Callable[[Session], None]
+    """Told about the session as soon as there is one, so that the trainer's properties show it."""
+
+
+class Session:
+    """A run under way: its parts, and the engine once the model is prepared."""
+
+    def __init__(self, parts: RunParts, link: ModuleLink, job: Job, ingredients: Ingredients) -> None:
+        self.parts = parts
+        self.link = link
+        self.job = job
+        self.ingredients = ingredients
+        self.status = RunStatus.RUNNING
+        self.engine: Engine | None = None
+        self.fit: Fit | None = None
+        self.data = RunData(parts, job)
+
+    def set_up(self) -> None:
+        """Let data and model come into being: the hooks from `prepare_data` to `configure_model`."""
+        parts, stage = self.parts, self.job.stage.value
+        self._report_near_misses()
+        self._prepare_data()
+        if parts.datamodule is not None:
+            parts.datamodule.setup(stage)
+        self._each_callback(Hook.SETUP, stage)
+        parts.module.setup(stage)
+        parts.collectives.barrier("setup")
+        parts.module.configure_model()
+
+    def prepare(self, make_optimizers: Callable[[], Sequence[Optimizer]]) -> Engine:
+        """Let the strategy place and wrap the model, and make the engine."""
+        parts, settings = self.parts, self.parts.settings
+        entry = StepEntry(parts.module)
+        prepared = self.ingredients.strategy.prepare(
+            PrepareRequest(
+                module=parts.module,
+                entry=entry,
+                make_optimizers=make_optimizers,
+                precision=self.ingredients.precision,
+                clipping=settings.gradient_clipping,
+                accumulate_grad_batches=settings.accumulate_grad_batches,
+                sync_batchnorm=settings.sync_batchnorm,
+            )
+        )
+        transfer = make_transfer(parts.module, parts.datamodule, prepared, parts.device)
+        self.engine = Engine(**vars(parts), prepared=prepared, entry=entry, transfer=transfer)
+        return self.engine
+
+    def reload(self) -> tuple[TrainingCursor, EvaluationData | None]:
+        """Ask for the loaders again."""
+        self.data.forget()
+        return self.data.training(), self.data.validation()
+
+    def log_hyperparameters(self) -> None:
+        """Send the hyper-parameters of module and data module to the loggers."""
+        if not self.parts.settings.enable_autolog_hparams or not self.parts.loggers:
+            return
+        hparams = hyperparameters_to_log(self.parts.module, self.parts.datamodule)
+        if hparams is not None:
+            self.parts.loggers.log_hyperparams(hparams)
+
+    def tell_exception(self, error: BaseException) -> None:
+        """Tell callbacks and data module about the error that ends the run."""
+        interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
+        self.status = RunStatus.INTERRUPTED if interrupted else RunStatus.FAILED
+        self._each_callback(Hook.ON_EXCEPTION, error)
+        if self.parts.datamodule is not None:
+            self.parts.datamodule.on_exception(error)
+
+    def tear_down(self) -> None:
+        """Call the teardown hooks and leave nothing behind, whatever each of them raises."""
+        parts, stage = self.parts, self.job.stage.value
+        steps: list[Callable[[], object]] = [self.ingredients.strategy.teardown]
+        if parts.datamodule is not None:
+            steps.append(lambda: parts.datamodule.teardown(stage))
+        steps.append(lambda: self._each_callback(Hook.TEARDOWN, stage))
+        steps.append(lambda: parts.module.teardown(stage))
+        steps.append(lambda: parts.loggers.finalize(self.status))
+        profiler = parts.profiling.profiler
+        if profiler is not None:
+            steps += [profiler.describe, lambda: profiler.teardown(stage)]
+        steps += [parts.accelerator.teardown, self.link.leave]
+        run_all(steps)
+
+    def _prepare_data(self) -> None:
+        parts = self.parts
+        for owner in (parts.datamodule, parts.module):
+            if owner is None:
+                continue
+            chosen = parts.world.is_local_zero if owner.prepare_data_per_node else parts.world.is_global_zero
+            if chosen:
+                owner.prepare_data()
+        parts.collectives.barrier("prepare_data")
+
+    def _each_callback(self, hook: Hook, *args: Any) -> None:
+        for callback in self.parts.callbacks:
+            method = overridden(callback, Callback, hook)
+            if method is not None:
+                method(self.parts.trainer, self.parts.module, *args)
+
+    def _report_near_misses(self) -> None:
+        problems = near_miss_hooks(self.parts.module, LightningModule)
+        if self.parts.datamodule is not None:
+            problems += near_miss_hooks(self.parts.datamodule, LightningDataModule)
+        for callback in self.parts.callbacks:
+            problems += near_miss_hooks(callback, Callback)
+        for problem in problems:
+            rank_zero_warn(str(problem))
+
+
+@contextmanager
+def open_session(ingredients: Ingredients, job: Job, world: World) -> Iterator[Session]:
+    """Inside, the run exists in this process. Errors reach the `on_exception` hooks; teardown always runs."""
+    settings, plan = ingredients.settings, ingredients.plan
+    accelerator = plan.make_accelerator()
+    device = accelerator.device(plan.devices[world.local_rank])
+    accelerator.setup(device)
+    ingredients.strategy.start(Placement(world, device, accelerator, plan.make_environment()))
+    collectives = ingredients.strategy.collectives
+    recorder = Recorder() if settings.record_metrics else SilentRecorder()
+    link = ModuleLink(
+        ingredients.trainer, recorder=recorder, world=world, device=device, collectives=collectives
+    )
+    job.module.attach(link)
+    callbacks = with_module_callbacks(ingredients.callbacks, job.module)
+    parts = RunParts(
+        stage=job.stage,
+        trainer=ingredients.trainer,
+        module=job.module,
+        datamodule=job.datamodule,
+        callbacks=callbacks,
+        settings=settings,
+        world=world,
+        device=device,
+        accelerator=accelerator,
+        collectives=collectives,
+        recorder=recorder,
+        results=Results(),
+        loggers=LoggerGroup(ingredients.loggers, is_global_zero=world.is_global_zero),
+        hooks=HookTable(ingredients.trainer, job.module, callbacks, recorder),
+        signals=SignalWatch(),
+        profiling=Profiling(ingredients.profiler),
+        progress=FitProgress(),
+        control=RunControl(),
+    )
+    session = Session(parts, link, job, ingredients)
+    ingredients.adopt(session)
+    with parts.signals, torch_flags(settings):
+        try:
+            yield session
+            session.status = RunStatus.FINISHED
+        except BaseException as error:
+            session.tell_exception(error)
+            raise
+        finally:
+            session.tear_down()
+
+
+def run_all(steps: Sequence[Callable[[], object]]) -> None:
+    """Run every step even if some fail, then raise the first failure."""
+    failures: list[Exception] = []
+    for step in steps:
+        try:
+            step()
+        except Exception as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+

@@ -1,0 +1,89 @@
+"""What a module must offer for what was asked, checked before anything starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fulmen_core.data import DataHooks
+from fulmen_core.data._data_hooks import overrides_data_hook
+from fulmen_core.loop import overridden
+from fulmen_core.module import LightningModule
+from fulmen_core.settings import EffectiveSettings
+from fulmen_core.trainer._job import Job
+from fulmen_interfaces import Hook, ModuleError, Stage, did_you_mean
+
+STEPS = {
+    Stage.FIT: Hook.TRAINING_STEP,
+    Stage.VALIDATE: Hook.VALIDATION_STEP,
+    Stage.TEST: Hook.TEST_STEP,
+    Stage.PREDICT: Hook.PREDICT_STEP,
+}
+LOADERS = {
+    Stage.FIT: Hook.TRAIN_DATALOADER,
+    Stage.VALIDATE: Hook.VAL_DATALOADER,
+    Stage.TEST: Hook.TEST_DATALOADER,
+    Stage.PREDICT: Hook.PREDICT_DATALOADER,
+}
+
+
+def verify(job: Job, settings: EffectiveSettings) -> None:
+    """Raise ModuleError with everything that is missing."""
+    missing = [*_missing_steps(job), *_missing_data(job), *_contradictions(job, settings)]
+    if missing:
+        raise ModuleError(missing[0] if len(missing) == 1 else "\n".join(f"{n}. {text}" for n, text in enumerate(missing, 1)))
+
+
+def has_validation(job: Job) -> bool:
+    """Return whether a fit has both a validation step and data for it."""
+    given = job.dataloaders is not None or _offers(job, Hook.VAL_DATALOADER)
+    return given and overridden(job.module, LightningModule, Hook.VALIDATION_STEP) is not None
+
+
+def _missing_steps(job: Job) -> list[str]:
+    module, name = job.module, type(job.module).__name__
+    step = STEPS[job.stage]
+    missing = []
+    if step is not Hook.PREDICT_STEP and overridden(module, LightningModule, step) is None:
+        near = did_you_mean(step.value, _own_methods(module))
+        missing.append(f"{name} has no `{step}`. {near} Define `{step}(self, batch, batch_idx)`.".replace("  ", " "))
+    if job.stage is Stage.FIT and overridden(module, LightningModule, Hook.CONFIGURE_OPTIMIZERS) is None:
+        near = did_you_mean(Hook.CONFIGURE_OPTIMIZERS.value, _own_methods(module))
+        text = f"{name} has no `configure_optimizers`. {near} Return an optimizer from it, or None to train without one."
+        missing.append(text.replace("  ", " "))
+    return missing
+
+
+def _missing_data(job: Job) -> list[str]:
+    hook = LOADERS[job.stage]
+    given = job.train_dataloaders if job.stage is Stage.FIT else job.dataloaders
+    if given is not None or _offers(job, hook):
+        return []
+    owner = type(job.module if job.datamodule is None else job.datamodule).__name__
+    return [f"There is no data for `{job.stage}`. Pass loaders to it, or define `{hook}` in {owner}."]
+
+
+def _contradictions(job: Job, settings: EffectiveSettings) -> list[str]:
+    if job.stage is not Stage.FIT or job.module.automatic_optimization:
+        return []
+    texts = []
+    if settings.gradient_clipping is not None:
+        texts.append(
+            f"gradient_clip_val={settings.gradient_clipping.limit} was asked for, but the module optimises manually. "
+            "Call `self.clip_gradients(optimizer, gradient_clip_val=...)` in `training_step` instead."
+        )
+    if settings.accumulate_grad_batches != 1:
+        texts.append(
+            f"accumulate_grad_batches={settings.accumulate_grad_batches} was asked for, but the module optimises manually. "
+            "Step every so many batches in `training_step` instead."
+        )
+    return texts
+
+
+def _offers(job: Job, hook: Hook) -> bool:
+    owner: Any = job.module if job.datamodule is None else job.datamodule
+    return isinstance(owner, DataHooks) and overrides_data_hook(owner, hook.value)
+
+
+def _own_methods(module: LightningModule) -> list[str]:
+    base = set(dir(LightningModule))
+    return [name for name in dir(type(module)) if name not in base and not name.startswith("_")]

@@ -1,0 +1,21 @@
+"""Loggers: where metrics and hyper-parameters are written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fulmen._lazy import Offer, lazily
+
+if TYPE_CHECKING:
+    from fulmen_interfaces import Logger as Logger
+    from fulmen_logger_csv import CSVLogger as CSVLogger
+
+_NAMES = {
+    "CSVLogger": "fulmen_logger_csv",
+    "Logger": "fulmen_interfaces",
+    "MLFlowLogger": "fulmen_logger_mlflow",
+    "TensorBoardLogger": "fulmen_logger_tensorboard",
+    "WandbLogger": "fulmen_logger_wandb",
+}
+
+__getattr__, __dir__ = lazily(Offer(__name__, _NAMES))

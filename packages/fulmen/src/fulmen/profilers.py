@@ -1,0 +1,19 @@
+"""Profilers: where the time of a step goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fulmen._lazy import Offer, lazily
+
+if TYPE_CHECKING:
+    from fulmen_interfaces import Profiler as Profiler
+
+_NAMES = {
+    "AdvancedProfiler": "fulmen_profilers",
+    "Profiler": "fulmen_interfaces",
+    "PyTorchProfiler": "fulmen_profilers",
+    "SimpleProfiler": "fulmen_profilers",
+}
+
+__getattr__, __dir__ = lazily(Offer(__name__, _NAMES))

@@ -1,0 +1,21 @@
+"""Strategies: how training is spread over devices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fulmen._lazy import Offer, lazily
+
+if TYPE_CHECKING:
+    from fulmen_interfaces import Strategy as Strategy
+    from fulmen_strategy_single_device import SingleDeviceStrategy as SingleDeviceStrategy
+
+_NAMES = {
+    "DDPStrategy": "fulmen_strategy_ddp",
+    "DeepSpeedStrategy": "fulmen_strategy_deepspeed",
+    "FSDPStrategy": "fulmen_strategy_fsdp",
+    "SingleDeviceStrategy": "fulmen_strategy_single_device",
+    "Strategy": "fulmen_interfaces",
+}
+
+__getattr__, __dir__ = lazily(Offer(__name__, _NAMES))
