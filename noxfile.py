@@ -84,7 +84,8 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Types of every package's sources and of the tooling: mypy --strict."""
     lend_base(session)
-    foreign = {line for one in DISTRIBUTIONS for line in one.requires if Requirement(line).name not in BY_NAME}
+    required = {line for one in DISTRIBUTIONS for line in one.requires + one.requires_for_tests}
+    foreign = {line for line in required if Requirement(line).name not in BY_NAME}
     session.install(*CONSTRAINTS, "mypy", "nox", "import-linter", *sorted(foreign))
     session.run("mypy", "--strict", *SOURCES)
     tooling = ["noxfile.py", *sorted(glob("tools/*.py") + glob("tools/bench/*.py"))]

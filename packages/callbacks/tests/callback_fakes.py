@@ -1,27 +1,19 @@
-"""A trainer that only pretends: it counts, holds metrics, and writes checkpoints that hold the callbacks' states."""
+"""What the callbacks' tests stand on, beside the trainer of fulmen-testing that only pretends."""
 
 from __future__ import annotations
 
-import os
 import pickle
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 import torch
 
-from fulmen_interfaces import (
-    Callback,
-    Collectives,
-    Logger,
-    LRSchedulerConfig,
-    RunningStage,
-    SingleProcessCollectives,
-    World,
-)
+from fulmen_interfaces import Collectives, Logger, SingleProcessCollectives
+from fulmen_testing import FakeTrainer
+
+__all__ = ["FakeTrainer", "MemoryLogger", "Module", "ThreadCollectives", "run_ranks"]
 
 
 class MemoryLogger(Logger):
@@ -52,67 +44,6 @@ class MemoryLogger(Logger):
 
     def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
         self.saved.append(checkpoint_callback.best_model_path)
-
-
-@dataclass
-class FakeTrainer:
-    """Fulfils `TrainerView` with plain attributes."""
-
-    default_root_dir: str = "."
-    callbacks: list[Callback] = field(default_factory=list)
-    loggers: list[Logger] = field(default_factory=list)
-    current_epoch: int = 0
-    global_step: int = 0
-    logging_step: int = 0
-    is_last_batch: bool = False
-    running_stage: RunningStage | None = None
-    max_epochs: int | None = 1000
-    max_steps: int = -1
-    should_stop: bool = False
-    num_training_batches: int | float = 4
-    num_sanity_val_batches: list[int | float] = field(default_factory=lambda: [2])
-    num_val_batches: list[int | float] = field(default_factory=lambda: [2])
-    num_test_batches: list[int | float] = field(default_factory=list)
-    num_predict_batches: list[int | float] = field(default_factory=list)
-    accumulate_grad_batches: int = 1
-    val_check_interval: int | float | timedelta = 1.0
-    check_val_every_n_epoch: int | None = 1
-    enable_validation: bool = True
-    val_check_due: bool = False
-    callback_metrics: dict[str, torch.Tensor] = field(default_factory=dict)
-    logged_metrics: dict[str, torch.Tensor] = field(default_factory=dict)
-    progress_bar_metrics: dict[str, float] = field(default_factory=dict)
-    log_every_n_steps: int = 50
-    fast_dev_run: bool | int = False
-    ckpt_path: str | None = None
-    world: World = field(default_factory=World)
-    collectives: Collectives = field(default_factory=SingleProcessCollectives)
-    optimizers: list[torch.optim.Optimizer] = field(default_factory=list)
-    lr_scheduler_configs: list[LRSchedulerConfig] = field(default_factory=list)
-    root_device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    saved: list[str] = field(default_factory=list)
-    """Every path that a checkpoint was written to, in order."""
-
-    @property
-    def log_dir(self) -> str | None:
-        return self.loggers[0].log_dir if self.loggers else self.default_root_dir
-
-    @property
-    def is_global_zero(self) -> bool:
-        return self.world.is_global_zero
-
-    def save_checkpoint(self, filepath: str, weights_only: bool = False, storage_options: Any = None) -> None:
-        self.saved.append(filepath)
-        if not self.is_global_zero:
-            return
-        os.makedirs(os.path.dirname(filepath), exist_ok=True)
-        states = {} if weights_only else {one.state_key: one.state_dict() for one in self.callbacks}
-        content = {"epoch": self.current_epoch, "global_step": self.global_step, "callbacks": states}
-        torch.save(content, filepath)
-
-    def remove_checkpoint(self, filepath: str) -> None:
-        if self.is_global_zero and os.path.lexists(filepath):
-            os.remove(filepath)
 
 
 class Module(torch.nn.Module):

@@ -23,7 +23,15 @@ def in_ranks() -> Any:
 @pytest.fixture
 def make_trainer(tmp_path: Path) -> Any:
     """Return what makes a FakeTrainer whose root is the test's own folder."""
-    return lambda **settings: FakeTrainer(**{"default_root_dir": str(tmp_path), **settings})
+
+    def make(**settings: Any) -> FakeTrainer:
+        trainer = FakeTrainer(**{"default_root_dir": str(tmp_path), "callback_metrics": {}, **settings})
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint = lambda path, *args: trainer.saved.append(path)
+            trainer.remove_checkpoint = trainer.removed.append
+        return trainer
+
+    return make
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ class SimulatedFit:
     module: Any
     callback: Callback
     max_epochs: int = 4
+    min_epochs: int = 0
     limit_val_batches: float = 1.0
     num_sanity_val_steps: int = 2
     vals: list[float] = field(default_factory=lambda: [3, 2, 1, 4])
@@ -74,6 +75,8 @@ class SimulatedFit:
         self.after("end")
 
     def _done(self, epoch: int) -> bool:
+        if self.trainer.should_stop and epoch >= self.min_epochs:
+            return True
         return 0 <= self.max_epochs <= epoch or 0 <= self.trainer.max_steps <= self.trainer.global_step
 
     def _epoch(self, first_batch: int) -> None:
@@ -94,7 +97,7 @@ class SimulatedFit:
             self.after("batch")
             if trainer.val_check_due:
                 self._validate()
-            if stop:
+            if stop or (trainer.should_stop and trainer.current_epoch + 1 >= self.min_epochs):
                 return
 
     def _validates(self, batch: int) -> bool:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import fcntl
 import io
 import math
 import os
 import pickle
 import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -325,7 +328,8 @@ def on_a_terminal(bar: str, ending: str) -> str:
         """
     )
     leader, follower = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "24"}
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    environment = {**os.environ, "TERM": "xterm"}
     process = subprocess.Popen([sys.executable, "-c", program], stdout=follower, stderr=follower, env=environment)
     os.close(follower)
     written = b""

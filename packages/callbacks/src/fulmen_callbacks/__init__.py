@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from fulmen_callbacks._checkpoint import Checkpoint, ModelCheckpoint, OnExceptionCheckpoint
+from fulmen_callbacks._early_stopping import EarlyStopping, EarlyStoppingReason
+from fulmen_callbacks._lambda import LambdaCallback
+from fulmen_callbacks._lr_monitor import LearningRateMonitor
 from fulmen_callbacks._progress import ProgressBar, RichProgressBar, RichProgressBarTheme, TQDMProgressBar
-from fulmen_callbacks._specs import MODEL_CHECKPOINT_SPEC, PROGRESS_BAR_SPEC
+from fulmen_callbacks._specs import MODEL_CHECKPOINT_SPEC, MODEL_SUMMARY_SPEC, PROGRESS_BAR_SPEC, TIMER_SPEC
+from fulmen_callbacks._summary import LayerSummary, ModelSummary, RichModelSummary, Summary, summarize
+from fulmen_callbacks._timer import Timer
 
 __all__ = [
     "MODEL_CHECKPOINT_SPEC",
+    "MODEL_SUMMARY_SPEC",
     "PROGRESS_BAR_SPEC",
+    "TIMER_SPEC",
     "Checkpoint",
+    "EarlyStopping",
+    "EarlyStoppingReason",
+    "LambdaCallback",
+    "LayerSummary",
+    "LearningRateMonitor",
     "ModelCheckpoint",
+    "ModelSummary",
     "OnExceptionCheckpoint",
     "ProgressBar",
+    "RichModelSummary",
     "RichProgressBar",
     "RichProgressBarTheme",
+    "Summary",
     "TQDMProgressBar",
+    "Timer",
+    "summarize",
 ]

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from fulmen_core import isolate_rng as isolate_rng
     from fulmen_core import resolve as resolve
     from fulmen_core import seed_everything as seed_everything
-    from fulmen_core import verify_resume as verify_resume
     from fulmen_interfaces import Callback as Callback
     from fulmen_interfaces import ConfigurationError as ConfigurationError
     from fulmen_interfaces import FulmenError as FulmenError
@@ -56,7 +55,6 @@ _OF_CORE = (
     "isolate_rng",
     "resolve",
     "seed_everything",
-    "verify_resume",
 )
 _OF_INTERFACES = ("Callback", "ConfigurationError", "FulmenError", "Logger")
 _SUBMODULES = (

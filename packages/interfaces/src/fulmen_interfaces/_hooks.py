@@ -46,6 +46,9 @@ callbacks come first and the module after them::
       on_validation_end
       M.on_validation_model_train
 
+    whenever a checkpoint is put together
+      C.state_dict, D.state_dict, C.on_save_checkpoint, M.on_save_checkpoint
+
     after any error
       C.on_exception, D.on_exception
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from fulmen_callbacks import _files
 from fulmen_callbacks._checkpoint._folder import default_folder
 from fulmen_callbacks._checkpoint._keeper import CheckpointKeeper
-from fulmen_callbacks._checkpoint._missing import missing_monitor
 from fulmen_callbacks._checkpoint._schedule import SaveSchedule
+from fulmen_callbacks._missing import missing_monitor
 from fulmen_callbacks._problems import at_least, one_of, refuse
 from fulmen_interfaces import ModuleView, Problem, RunningStage, TrainerView, rank_zero_warn
 

@@ -10,6 +10,7 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 import torch
+
 from fulmen_interfaces import LoggingError, rank_zero_warn
 
 _Get = Callable[[Any], Any]
@@ -18,8 +19,8 @@ _Get = Callable[[Any], Any]
 class BatchSizes:
     """Finds the batch size: the first dimension of the first tensor in a batch that has dimensions; 1 if none has.
 
-    Where that tensor was is remembered by the batch's type, so that only the first batch of a type is searched, and checked
-    for tensors that disagree. One object serves one run.
+    Where that tensor was is remembered by the batch's type, so that only the first batch of a type is searched, and
+    checked for tensors that disagree. One object serves one run.
     """
 
     def __init__(self) -> None:
@@ -40,7 +41,7 @@ class BatchSizes:
         tensors = list(_tensors(batch, ()))
         if not tensors:
             raise LoggingError(
-                f"The batch size was to be taken from a batch of type {type(batch).__name__}, but there is no tensor in it."
+                f"The batch size was to be taken from a batch of type {type(batch).__name__}, but it holds no tensor."
                 " Pass it yourself: self.log(name, value, batch_size=...)."
             )
         sized = [(path, tensor.size(0)) for path, tensor in tensors if tensor.ndim > 0]
@@ -49,9 +50,10 @@ class BatchSizes:
         path, size = sized[0]
         if not self._warned and any(other != size for _, other in sized):
             self._warned = True
+            sizes = sorted({other for _, other in sized})
             rank_zero_warn(
-                f"The tensors of a batch have the first dimensions {sorted({other for _, other in sized})}; metrics are weighted"
-                f" with {size}, that of the first. If this is not the batch size, pass it: self.log(..., batch_size=...)."
+                f"The tensors of a batch have the first dimensions {sizes}; metrics are weighted with {size}, that of"
+                " the first. If this is not the batch size, pass it: self.log(name, value, batch_size=...)."
             )
         self._sizes[type(batch)] = _size_behind(path)
         return size
@@ -85,11 +87,12 @@ def _size_behind(path: tuple[_Get, ...]) -> Callable[[Any], int]:
     """Return what follows the path and returns the first dimension of what is there."""
     if len(path) == 1:
         step = path[0]
-        return lambda value: step(value).shape[0]  # type: ignore[no-any-return]
+        return lambda value: step(value).shape[0]
 
     def walk(value: Any) -> int:
         for step in path:
             value = step(value)
-        return value.shape[0]  # type: ignore[no-any-return]
+        size: int = value.shape[0]
+        return size
 
     return walk

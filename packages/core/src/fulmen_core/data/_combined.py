@@ -16,14 +16,14 @@ class CombinedLoader(Iterable[Item]):
     """Reads several iterables together, or one after the other.
 
     Args:
-        iterables: loaders, or anything else to iterate over, in any nesting of lists, tuples and dicts. A list or tuple of
-            plain values or tensors counts as one iterable.
-        mode: ``min_size`` reads a batch of each until the first ends, ``max_size_cycle`` until the longest ends while the
-            others begin again, ``max_size`` likewise with None in the place of those that have ended. ``sequential`` reads
-            one after the other.
+        iterables: loaders, or anything else to iterate over, in any nesting of lists, tuples and dicts. A list or
+            tuple of plain values or tensors counts as one iterable.
+        mode: ``min_size`` reads a batch of each until the first ends, ``max_size_cycle`` until the longest ends while
+            the others begin again, ``max_size`` likewise with None in the place of those that have ended.
+            ``sequential`` reads one after the other.
 
-    Iterating gives ``(batch, batch_idx, dataloader_idx)``. The batch has the nesting of the iterables; in sequential mode it
-    is one iterable's batch, and `batch_idx` counts anew for each. `dataloader_idx` is 0 in all other modes.
+    Iterating gives ``(batch, batch_idx, dataloader_idx)``. The batch has the nesting of the iterables; in sequential
+    mode it is one iterable's batch, and `batch_idx` counts anew for each. `dataloader_idx` is 0 in all other modes.
     """
 
     def __init__(self, iterables: Any, mode: str = "min_size") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from operator import itemgetter
 from typing import Any
 
@@ -13,7 +14,7 @@ from fulmen_core.data._joint import make_reader
 from fulmen_core.data._limits import batches_under_limit, length_of, nothing_to_read
 from fulmen_core.data._position import Place
 from fulmen_core.data._prefetch import DevicePrefetch
-from fulmen_core.random import RandomStates, Snapshot, capture_generators, restore_generators
+from fulmen_core.random import RandomStates, Snapshot
 from fulmen_interfaces import DataError, rank_zero_warn
 
 _END = object()
@@ -32,12 +33,12 @@ class TrainingCursor:
             them; None finds it out by reading one batch in a worker, only when it matters.
         prefetch: copies batches to the device while the one in front is used; it is read one batch ahead then.
 
-    Ask `epoch` for each epoch's batches, once, before any hook of that epoch. `is_last` is right before each batch is given.
-    With a length, batches are asked for as a plain ``for batch in loader`` would; without one, and with worker processes
-    over an IterableDataset, whose length is an estimate, one batch ahead.
+    Ask `epoch` for each epoch's batches, once, before any hook of that epoch. `is_last` is right before each batch is
+    given. With a length, batches are asked for as a plain ``for batch in loader`` would; without one, and with worker
+    processes over an IterableDataset, whose length is an estimate, one batch ahead.
 
-    `state_dict` means: behind the last batch that was given. After `load_state_dict`, `epoch` of that epoch goes on there,
-    and leaves all random generators as they were when the state was taken; so does `epoch` of a later epoch.
+    `state_dict` means: behind the last batch that was given. After `load_state_dict`, `epoch` of that epoch goes on
+    there, and leaves all random generators as they were when the state was taken; so does `epoch` of a later epoch.
     """
 
     def __init__(
@@ -72,29 +73,41 @@ class TrainingCursor:
         self._epoch = 0
         self._open = False
         self._ahead: _Ahead | None = None
-        self._loaded: Mapping[str, Any] | None = None
+        self._loaded: dict[str, Any] | None = None
+        self._skip = 0
 
     def epoch(self, epoch: int) -> Iterator[Any]:
         """Return that epoch's batches: all of them, or those behind the position that was loaded."""
-        set_epoch(self.loader, epoch)
         loaded, self._loaded = self._loaded, None
         self._epoch = epoch
         self._ahead = None
-        if loaded is None:
-            return self._fresh()
-        if loaded["open"] and loaded["epoch"] == epoch:
+        if loaded is not None and loaded["open"] and loaded["epoch"] == epoch:
+            set_epoch(self.loader, epoch)
             batches = self._resumed(loaded)
-        else:
-            self._source.settle(self._source.read_position(loaded["source"]))
-            batches = self._fresh()
-        self._random.restore(loaded["random"])
-        restore_generators(self.loader, loaded["generators"])
+            self._restore_random(loaded)
+            return batches
+        if loaded is not None:
+            if loaded["source"] is not None:
+                self._source.settle(self._source.read_position(loaded["source"]))
+            self._restore_random(loaded)
+        set_epoch(self.loader, epoch)
+        batches = self._fresh()
+        skip, self._skip = self._skip, 0
+        for _ in islice(batches, skip):
+            pass
         return batches
+
+    def skip(self, batches: int) -> None:
+        """Let the next `epoch` begin behind that many batches, which are read and left out.
+
+        For checkpoints that hold no position in the data, only a number of batches.
+        """
+        self._skip = batches
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position behind the last batch given, and all random states: plain values and tensors."""
         if self._loaded is not None:
-            return dict(self._loaded)
+            return self._loaded
         ahead = self._ahead
         return {
             "version": 1,
@@ -105,25 +118,29 @@ class TrainingCursor:
             "source": (self._source.position() if ahead is None else ahead.position).plain(),
             "ahead": None if ahead is None else {"random": ahead.random and ahead.random.plain()},
             "random": self._random.capture(),
-            "generators": capture_generators(self.loader),
+            "own": self._source.own_state(),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Let the next `epoch` go on behind the batch after which `state_dict` was called."""
+    def load_state_dict(self, state: Mapping[str, Any], *, reloaded: bool = False) -> None:
+        """Let the next `epoch` go on behind the batch after which `state_dict` was called.
+
+        `reloaded` says that the next epoch reads data made for it (`reload_dataloaders_every_n_epochs`), and that the
+        state is of the data before: only the global random states are taken from it.
+        """
         if state.get("version") != 1:
             raise DataError(
-                f"The data position in this checkpoint has version {state.get('version')!r}, and this release reads version"
-                " 1. Go on with the release that wrote it, or load only the weights."
+                f"The data position in this checkpoint has version {state.get('version')!r}, and this release reads"
+                " version 1. Go on with the release that wrote it, or load only the weights."
             )
-        self._loaded = state
+        self._loaded = {**state, "source": None, "own": None, "open": False} if reloaded else dict(state)
         self._epoch = state["epoch"]
-        self._open = state["open"]
+        self._open = self._loaded["open"]
         self.batches_read = state["batches_read"]
         self.is_last = self._open and self.batches_read >= self.num_batches
         if self._open and state["num_batches"] != self.num_batches:
             rank_zero_warn(
-                f"An epoch had {state['num_batches']} batches when the checkpoint was saved and has {self.num_batches} now."
-                f" It goes on behind batch {self.batches_read}, counted in the batches of now."
+                f"An epoch had {state['num_batches']} batches when the checkpoint was saved and has {self.num_batches}"
+                f" now. It goes on behind batch {self.batches_read}, counted in the batches of now."
             )
 
     def _fresh(self) -> Iterator[Any]:
@@ -163,13 +180,7 @@ class TrainingCursor:
                 yield batch
                 if count >= wanted:
                     break
-        if (
-            batches is not None and not self._cut and next(batches, _END) is not _END
-        ):  # a plain loop asks once more, too
-            rank_zero_warn(
-                f"The data of `{self._hook}` has more than the {wanted} batches that its length says; they are left out."
-            )
-        self._end()
+        self._end(batches)
 
     def _reading_ahead(self, batches: Iterator[Any] | None = None, upcoming: Any = _END) -> Iterator[Any]:
         """Give batches once it is known whether another one follows."""
@@ -185,7 +196,7 @@ class TrainingCursor:
                 self._ahead, upcoming = None, _END
             self.is_last = upcoming is _END
             yield batch
-        self._end()
+        self._end(batches)
 
     def _look_ahead(self, batches: Iterator[Any]) -> Any:
         # Where reading draws random numbers, they must be the same when this batch is read again after coming back.
@@ -201,16 +212,25 @@ class TrainingCursor:
     def _batches(self, items: Iterator[Any]) -> Iterator[Any]:
         return map(itemgetter(0), items) if isinstance(self.loader, CombinedLoader) else items
 
-    def _end(self) -> None:
+    def _end(self, batches: Iterator[Any] | None) -> None:
+        count, wanted = self.batches_read, self.num_batches
+        if batches is not None and not self._cut and count >= wanted and next(batches, _END) is not _END:
+            # Asked although no more is wanted: a plain loop does, and a sampler may draw random numbers then.
+            rank_zero_warn(f"The data of `{self._hook}` has more batches than the {wanted} that its length promises.")
         self._open = False
         self._ahead = None
-        if (self.batches_read == 0 and self.num_batches > 0) or (self.num_batches == 0 and not self._cut):
+        if count == 0 and not (self._cut and wanted == 0):
             raise nothing_to_read(self._hook)
-        if self.batches_read < self.num_batches and not self._looks_ahead:
+        if count < wanted and self._source.knows_length:
             rank_zero_warn(
-                f"The data of `{self._hook}` gave {self.batches_read} batches where its length promises {self.num_batches}:"
-                " the epoch ends here. Let `__len__` say how many there are, or leave it out."
+                f"The data of `{self._hook}` gave {count} batches where its length promises {wanted}: the epoch ends"
+                " here. Let `__len__` say how many there are, or leave it out."
             )
+
+    def _restore_random(self, loaded: Mapping[str, Any]) -> None:
+        self._random.restore(loaded["random"])
+        if loaded["own"] is not None:
+            self._source.restore_own_state(loaded["own"])
 
 
 @dataclass(frozen=True)

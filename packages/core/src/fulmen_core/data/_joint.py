@@ -45,6 +45,15 @@ class JointReader:
         readers = tuple(reader.position() for reader in self._readers)
         return JointPosition(readers, None if self._walk is None else self._walk.position())
 
+    def own_state(self) -> dict[str, Any]:
+        """Return what the loaders brought along and changed."""
+        return {"readers": [reader.own_state() for reader in self._readers]}
+
+    def restore_own_state(self, state: Mapping[str, Any]) -> None:
+        """Put that back."""
+        for reader, own in zip(self._readers, state["readers"], strict=True):
+            reader.restore_own_state(own)
+
     def resume(self, position: Any) -> Iterator[Item]:
         """Return the rest of the iteration that was at that position. The generators are left as they come."""
         if position.walk is None:
@@ -71,8 +80,8 @@ class JointReader:
         if len(state.get("readers", ())) != len(self._readers):
             raise DataError(
                 f"The checkpoint holds the position in {len(state.get('readers', ())) or 'one loader alone'}, but the"
-                f" training data is {len(self._readers)} loaders read together now. Give the loaders that were given when it"
-                " was saved, or load its weights only."
+                f" training data is {len(self._readers)} loaders read together now. Give the loaders that were given"
+                " when it was saved, or load its weights only."
             )
         places = (reader.read_position(place) for reader, place in zip(self._readers, state["readers"], strict=True))
         return JointPosition(tuple(places), state["walk"])

@@ -45,7 +45,7 @@ def _problem(argument: str, value: object, reason: str, remedy: str) -> Configur
 def nothing_to_read(hook: str) -> DataError:
     """Return the error of a loader that gives no batch."""
     return DataError(
-        f"The data of `{hook}` gave no batch. A training epoch needs at least one. It may be an iterator that an earlier"
-        f" epoch used up (return something from `{hook}` that can be read again, such as a DataLoader), a data set that"
-        " is empty on this rank, or `drop_last=True` with fewer samples than one batch."
+        f"The data of `{hook}` gave no batch, but a training epoch needs at least one. It may be an iterator that an"
+        f" earlier epoch used up (return something from `{hook}` that can be read again, such as a DataLoader), a data"
+        " set that is empty on this rank, or `drop_last=True` with fewer samples than one batch."
     )

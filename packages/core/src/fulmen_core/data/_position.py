@@ -6,35 +6,53 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from fulmen_core.data._samplers import SamplerValues
 from fulmen_core.random import Snapshot, capture_generators, restore_generators
 from fulmen_interfaces import DataError
 
 
+class OwnState:
+    """What one loader brings along and changes while it is read: its generators, and what its samplers remember."""
+
+    def __init__(self, loader: object) -> None:
+        self._loader = loader
+        self._samplers = SamplerValues(loader)
+
+    def capture(self) -> dict[str, Any]:
+        """Return it as plain values and tensors."""
+        return {"generators": capture_generators(self._loader), "samplers": self._samplers.capture()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Put it back to what `capture` returned."""
+        restore_generators(self._loader, state["generators"])
+        self._samplers.restore(state["samplers"])
+
+
 @dataclass(frozen=True)
 class Draws:
-    """All generators that decide what is read, at one moment: the global ones and the loader's own."""
+    """All that decides what is read, at one moment: the global generators and the loader's own state."""
 
     shared: Snapshot
-    owned: Mapping[str, Any]
+    own: Mapping[str, Any]
 
     @classmethod
-    def take(cls, loader: object) -> Draws:
+    def take(cls, own: OwnState) -> Draws:
         """Return the states of now."""
-        return cls(Snapshot.take(), capture_generators(loader))
+        return cls(Snapshot.take(), own.capture())
 
-    def restore(self, loader: object) -> None:
-        """Put all generators into these states."""
+    def restore(self, own: OwnState) -> None:
+        """Put everything back."""
         self.shared.restore()
-        restore_generators(loader, self.owned)
+        own.restore(self.own)
 
     def plain(self) -> dict[str, Any]:
         """Return it as plain values and tensors."""
-        return {"shared": self.shared.plain(), "owned": dict(self.owned)}
+        return {"shared": self.shared.plain(), "own": dict(self.own)}
 
     @classmethod
     def from_plain(cls, state: Mapping[str, Any] | None) -> Draws | None:
         """Return what `plain` was called on."""
-        return None if state is None else cls(Snapshot.from_plain(state["shared"]), state["owned"])
+        return None if state is None else cls(Snapshot.from_plain(state["shared"]), state["own"])
 
 
 @dataclass(frozen=True)
@@ -69,8 +87,8 @@ class Position:
         """Return what `plain` was called on."""
         if "count" not in state:
             raise DataError(
-                "The checkpoint holds the position in several loaders read together, but the training data is one loader"
-                " now. Give the loaders that were given when it was saved, or load its weights only."
+                "The checkpoint holds the position in several loaders read together, but the training data is one"
+                " loader now. Give the loaders that were given when it was saved, or load its weights only."
             )
         return cls(**{**state, "start": Draws.from_plain(state["start"]), "first": Draws.from_plain(state["first"])})
 
@@ -99,6 +117,14 @@ class Source(Protocol):
 
     def read_position(self, state: Mapping[str, Any]) -> Any:
         """Return the position of which this is the plain form."""
+        ...
+
+    def own_state(self) -> dict[str, Any]:
+        """Return what its loaders brought along and changed, as plain values and tensors."""
+        ...
+
+    def restore_own_state(self, state: Mapping[str, Any]) -> None:
+        """Put that back."""
         ...
 
     def resume(self, position: Any) -> Iterator[Any]:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from fulmen_interfaces import SupportsAsyncTransfer
 
 from fulmen_core.data._tree import tensors_of
+from fulmen_interfaces import SupportsAsyncTransfer
 
 _END = object()
 
@@ -30,7 +30,7 @@ class DevicePrefetch:
             return self._move(batch)
 
     def finish(self, batch: Any) -> Any:
-        """Return the batch once computing waits for its copy. Start the next copy only after this, or it is waited for too."""
+        """Return the batch once computing waits for its copy. A copy started before this is waited for, too."""
         self._accelerator.wait_for_copies(self._device)
         for tensor in tensors_of(batch):
             if tensor.device == self._device:

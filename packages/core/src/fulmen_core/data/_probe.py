@@ -16,8 +16,9 @@ from fulmen_core.random import Snapshot, capture_generators, same_generators
 def draws_in_workers(loader: DataLoader[Any], skip: int, *, seeds_workers: bool) -> bool:
     """Read the batch behind the first `skip` in a worker of its own and return whether that drew random numbers.
 
-    In a worker, because data sets may open files at the first read that must not be shared with this process. Draws from
-    this process' generators as a new iterator would (a seed for workers where `seeds_workers`): restore them afterwards.
+    In a worker, because data sets may open files at the first read that must not be shared with this process. Draws
+    from this process' generators as a new iterator would (a seed for workers where `seeds_workers`): restore them
+    afterwards.
     """
     if seeds_workers:  # an iterator that starts workers asks for indices, draws their seed, and asks anew
         iter(index_sampler(loader))

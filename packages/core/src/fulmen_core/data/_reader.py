@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch.utils.data import DataLoader
 
 from fulmen_core.data._limits import length_of
-from fulmen_core.data._position import Draws, Position
+from fulmen_core.data._position import Draws, OwnState, Position
 from fulmen_core.data._probe import draws_in_workers
 from fulmen_core.data._stock import Twin, has_live_workers, is_estimate, is_indexed, is_stock, reads_in_this_process
 from fulmen_core.random import Snapshot
@@ -37,8 +37,8 @@ class Reader:
 
     - a loader with `state_dict` and `load_state_dict` goes there by itself;
     - a stock `DataLoader` over a map-style data set leaves out the indices that were read, without reading a sample.
-      Worker processes that draw random numbers would draw others then: where that is so (it is tried with one batch, in a
-      worker, unless `replay_workers` says it) the batches are read again;
+      Worker processes that draw random numbers would draw others then: where that is so (it is tried with one batch,
+      in a worker, unless `replay_workers` says it) the batches are read again;
     - everything else is read again up to there.
 
     What remains inexact: hidden choices that an iterator made from *global* generators of this process between batches,
@@ -51,8 +51,10 @@ class Reader:
         self._stateful = loader if isinstance(loader, StatefulLoader) else None
         self.in_this_process = reads_in_this_process(loader)
         self.knows_length = not is_estimate(loader) and not math.isinf(length_of(loader))
-        self._read_from: Iterable[Any] = loader  # a twin once persistent workers had to be started in the middle of a run
+        self._read_from: Iterable[Any] = loader  # or a twin, once persistent workers were started in mid-run
         self._is_iterator = isinstance(loader, Iterator)  # it goes on where it is, also in the next epoch
+        self._own = OwnState(loader)
+        self._touched = False  # whether the loader itself was iterated, or put somewhere, in this process
         self._replay_workers = replay_workers
         self._at = Position()
         self._count = 0
@@ -60,14 +62,16 @@ class Reader:
         self._first: Draws | None = None
 
     def __iter__(self) -> Iterator[Any]:
+        self._touched = True
         if not self._is_iterator or self._at.start is None:
-            self._adopt(Position(start=Draws.take(self.loader), warm=has_live_workers(self._read_from)))
+            self._adopt(Position(start=Draws.take(self._own), warm=has_live_workers(self._read_from)))
         return self._read(iter(self._read_from))
 
     def position(self) -> Position:
         """Return where it is now: behind the last batch that was read."""
-        state = None if self._stateful is None else self._stateful.state_dict()
         at = self._at
+        # Before an iteration there is nothing new to ask for, and some loaders would begin one to answer.
+        state = self._stateful.state_dict() if self._stateful is not None and self._touched else at.loader
         live = has_live_workers(self._read_from)
         return Position(self._count, at.start, self._first, at.warm, live, self._exhausted, state)
 
@@ -75,12 +79,20 @@ class Reader:
         """Return the position that `Position.plain` was called on."""
         return Position.from_plain(state)
 
+    def own_state(self) -> dict[str, Any]:
+        """Return what the loader brought along and changed."""
+        return self._own.capture()
+
+    def restore_own_state(self, state: Mapping[str, Any]) -> None:
+        """Put that back."""
+        self._own.restore(state)
+
     def resume(self, position: Position) -> Iterator[Any]:
         """Return the rest of the iteration that was at that position. The generators are left as they come."""
         self._adopt(position)
         if position.start is None:
             return iter(self)
-        position.start.restore(self.loader)
+        position.start.restore(self._own)
         return self._read(self._behind(position, position.start))
 
     def settle(self, position: Position) -> None:
@@ -92,6 +104,9 @@ class Reader:
             # An epoch cut short is at its end for the run, but the loader would go on with it.
             if position.loader is not None and position.exhausted:
                 self._stateful.load_state_dict(dict(position.loader))
+                self._touched = True
+                if isinstance(self.loader, DataLoader):
+                    iter(self.loader)  # makes torchdata's the finished iterator, whose draws are not those of a new one
         elif position.workers and is_stock(self.loader):
             self._workers_draw(0, warm=True)  # warns
             self._read_from = Twin(self.loader, warm=True)
@@ -104,7 +119,7 @@ class Reader:
 
     def _read(self, iterator: Iterator[Any]) -> Iterator[Any]:
         if self._first is None:
-            self._first = Draws.take(self.loader)
+            self._first = Draws.take(self._own)
         for batch in iterator:
             self._count += 1
             yield batch
@@ -112,6 +127,7 @@ class Reader:
 
     def _behind(self, position: Position, start: Draws) -> Iterator[Any]:
         """Return an iterator behind the position's batches; the generators are those of its start."""
+        self._touched = True
         if self._stateful is not None and position.loader is not None:
             self._stateful.load_state_dict(dict(position.loader))
             return iter(self._read_from)
@@ -119,7 +135,7 @@ class Reader:
             iterator = None if self._must_replay(position, start) else self._by_index(self.loader, position)
             if iterator is not None:
                 return iterator
-            start.restore(self.loader)
+            start.restore(self._own)
         return self._by_reading(position)
 
     def _by_reading(self, position: Position) -> Iterator[Any]:
@@ -148,14 +164,14 @@ class Reader:
 
     def _restore_first(self, position: Position) -> None:
         if position.first is not None:
-            position.first.restore(self.loader)
+            position.first.restore(self._own)
 
     def _must_replay(self, position: Position, start: Draws) -> bool:
         """Whether worker processes drew random numbers for the batches of this epoch, and can draw them again."""
         if self.in_this_process:
             return False
         draws = self._workers_draw(position.count, warm=position.warm)
-        start.restore(self.loader)  # finding out drew from it
+        start.restore(self._own)  # finding out drew from it
         return draws and not position.warm
 
     def _workers_draw(self, skip: int, *, warm: bool) -> bool:
@@ -170,18 +186,19 @@ class Reader:
 def _check_length(read: int, wanted: int) -> None:
     if read < wanted:
         raise DataError(
-            f"The run is to go on behind batch {wanted} of the training data, which now ends after {read}. Go on with the"
-            " data that was given when the checkpoint was saved, or load only its weights."
+            f"The run is to go on behind batch {wanted} of the training data, which now ends after {read}. Go on with"
+            " the data that was given when the checkpoint was saved, or load only its weights."
         )
 
 
 _LAZY_SAMPLER = (
-    "The training data's sampler draws from the global random generators while it is being read, and others draw from them"
-    " in between. Its choices cannot be repeated with certainty: this epoch may go on in another order than without the"
-    " interruption. Give the sampler a generator of its own, as in RandomSampler(data, generator=torch.Generator())."
+    "The training data's sampler draws from the global random generators while it is being read, and others draw from"
+    " them in between. Its choices cannot be repeated with certainty: this epoch may go on in another order than"
+    " without the interruption. Give the sampler a generator of its own, as in"
+    " RandomSampler(data, generator=torch.Generator())."
 )
 _PERSISTENT_DRAWS = (
-    "The training data's persistent workers draw random numbers, which depend on all that they read in earlier epochs and"
-    " cannot be repeated. The order of the samples goes on exactly, their random changes do not. Set"
+    "The training data's persistent workers draw random numbers, which depend on all that they read in earlier epochs"
+    " and cannot be repeated. The order of the samples goes on exactly, their random changes do not. Set"
     " persistent_workers=False for runs that must go on bit by bit."
 )

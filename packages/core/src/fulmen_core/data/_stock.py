@@ -114,7 +114,7 @@ class Twin:
         self._feed = IndexFeed(index_sampler(loader), skip)
         self._warm = warm
         # Where workers were running, making an iterator drew no seed from the loader's generator or the global one.
-        self._loader = _copy(loader, self._feed, torch.Generator() if warm else loader.generator)
+        self._loader = reading(loader, self._feed, generator=torch.Generator() if warm else loader.generator)
         self.persistent_workers = keeps_workers(loader)
         """Whether its worker processes run, or count as running, between epochs."""
 
@@ -135,12 +135,13 @@ class Twin:
         return self._feed.newest
 
 
-def _copy(loader: DataLoader[Any], feed: IndexFeed, generator: torch.Generator | None) -> DataLoader[Any]:
+def reading(loader: DataLoader[Any], indices: Iterable[Any], **changes: Any) -> DataLoader[Any]:
+    """Return a loader that reads other indices (lists of them where it makes batches) of the same data alike."""
     options: dict[str, Any] = {
         name: getattr(loader, name)
         for name in (
             *("dataset", "num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn"),
-            *("multiprocessing_context", "persistent_workers", "in_order"),
+            *("multiprocessing_context", "persistent_workers", "in_order", "generator"),
         )
     }
     if loader.num_workers > 0:
@@ -148,7 +149,7 @@ def _copy(loader: DataLoader[Any], feed: IndexFeed, generator: torch.Generator |
     if not is_indexed(loader):
         options |= {"batch_size": loader.batch_size, "drop_last": loader.drop_last}
     elif loader.batch_sampler is None:
-        options |= {"batch_size": None, "sampler": feed}
+        options |= {"batch_size": None, "sampler": indices}
     else:
-        options["batch_sampler"] = feed
-    return DataLoader(**options, generator=generator)
+        options["batch_sampler"] = indices
+    return DataLoader(**{**options, **changes})

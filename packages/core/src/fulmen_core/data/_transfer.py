@@ -22,8 +22,9 @@ class Movable(Protocol):
 def move_to_device(batch: Any, device: torch.device) -> Any:
     """Return the batch with all its tensors on the device.
 
-    Tensors are found in lists, tuples, named tuples, dicts, dataclasses and their subclasses, which are made anew; objects
-    with a `to` are asked to move themselves; everything else is returned as it is. Copies from pinned memory do not wait.
+    Tensors are found in lists, tuples, named tuples, dicts, dataclasses and their subclasses, which are made anew;
+    objects with a `to` are asked to move themselves; everything else is returned as it is. Copies from pinned memory
+    do not wait.
     """
     if isinstance(batch, torch.Tensor):
         # From memory that is not pinned a copy cannot overlap, and on some devices it could read what is gone by then.
@@ -37,6 +38,7 @@ def move_to_device(batch: Any, device: torch.device) -> Any:
 
 
 def _move_parts(batch: Any, device: torch.device) -> Any:
+    moved: Any
     if isinstance(batch, MutableMapping):
         moved = copy.copy(batch)  # keeps the type, its attributes and a defaultdict's factory
         for name, item in batch.items():
@@ -51,7 +53,9 @@ def _move_parts(batch: Any, device: torch.device) -> Any:
         moved = copy.copy(batch)
         for field in fields(batch):
             if hasattr(batch, field.name):
-                object.__setattr__(moved, field.name, move_to_device(getattr(batch, field.name), device))  # also if frozen
+                object.__setattr__(
+                    moved, field.name, move_to_device(getattr(batch, field.name), device)
+                )  # also if frozen
         return moved
     return batch
 

@@ -161,5 +161,5 @@ def _lifted(value: Any, at: Path, notes: Mapping[Path, Sequence[Note]], home: st
 def _lift(note: Note, value: Any, home: str) -> Any:
     try:
         return lift(note["kind"], value, note.get("of", ""), home)
-    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except (TypeError, ValueError, AttributeError, ArithmeticError, ImportError) as error:
         raise NotFound(f"{value!r} is no {note['kind']}: {error}") from error

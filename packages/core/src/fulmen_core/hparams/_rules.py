@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+import importlib
 import sys
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
@@ -215,15 +216,11 @@ def _lower_numpy(value: Any) -> Lowered | None:
 
 
 def _numpy_array(value: Any, detail: str) -> Any:
-    import numpy
-
-    return numpy.array(value, dtype=detail)
+    return importlib.import_module("numpy").array(value, dtype=detail)
 
 
 def _numpy_dtype(value: Any, _: str) -> Any:
-    import numpy
-
-    return numpy.dtype(value)
+    return importlib.import_module("numpy").dtype(value)
 
 
 def _lower_omegaconf(value: Any) -> Lowered | None:

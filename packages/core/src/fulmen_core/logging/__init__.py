@@ -5,7 +5,7 @@ from __future__ import annotations
 from fulmen_core.logging._accumulators import Value
 from fulmen_core.logging._loggers import LoggerGroup
 from fulmen_core.logging._policy import LOG_POLICIES, LogPolicy
-from fulmen_core.logging._recorder import RecordGroup, Recorder, Scope, SilentRecorder
+from fulmen_core.logging._recorder import Recorder, RecordGroup, Scope, SilentRecorder
 from fulmen_core.logging._results import Results, numbers
 from fulmen_core.logging._state import restore_training_records, training_records_state
 

@@ -112,7 +112,9 @@ class Folded:
 
     __slots__ = ("associative", "fold", "numbers", "values")
 
-    def __init__(self, fold: Callable[[Tensor], Tensor], *, numbers: Callable[[float, float], float] | None = None) -> None:
+    def __init__(
+        self, fold: Callable[[Tensor], Tensor], *, numbers: Callable[[float, float], float] | None = None
+    ) -> None:
         self.fold = fold
         self.numbers = numbers
         self.associative = numbers is not None

@@ -24,7 +24,7 @@ class LoggerGroup:
         return bool(self._working)
 
     def log_metrics(self, values: Mapping[str, Value], step: int, epoch: int | None) -> dict[str, float]:
-        """Send values as numbers and return them; a logged `step` is taken as the step, a logged `epoch` as the epoch."""
+        """Send values as numbers and return them; a logged `step` or `epoch` takes the place of ours."""
         if not values:
             return {}
         plain = numbers(values)
@@ -53,6 +53,6 @@ class LoggerGroup:
             except Exception as error:
                 self._working.remove(logger)
                 rank_zero_warn(
-                    f"The logger {type(logger).__name__} failed and is left out from here on, so that training can go on: "
+                    f"The logger {type(logger).__name__} failed and is left out from here on: "
                     f"{type(error).__name__}: {error}"
                 )

@@ -52,7 +52,7 @@ class RecordOptions:
 class Record:
     """The values of one metric logged in one hook."""
 
-    __slots__ = ("accumulator", "dtype", "fresh", "key", "last", "metric", "options", "updated", "weighted")
+    __slots__ = ("accumulator", "dtype", "fresh", "key", "last", "live", "metric", "options", "updated", "weighted")
 
     def __init__(self, options: RecordOptions, accumulator: Accumulator | None, metric: Any = None) -> None:
         self.options = options
@@ -68,12 +68,14 @@ class Record:
         """Whether it was logged since the epoch's values were last taken."""
         self.fresh = False
         """Whether the newest value was not sent to the loggers yet."""
+        self.live = False
+        """Whether the newest value is newer than what `Results` keeps under its key."""
         self.key: tuple[Any, ...] = ()
         """The arguments of `log` under which the recorder finds it."""
 
     def add(self, value: Any, weight: float) -> None:
         """Take a value."""
-        self.updated = self.fresh = True
+        self.updated = self.fresh = self.live = True
         if self.metric is not None:
             if self.options.on_step:
                 self.last = _metric_step_value(self.metric)
@@ -114,15 +116,17 @@ def as_value(name: str, value: Any) -> Value:
     if isinstance(value, (float, int)):
         return value
     try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise LoggingError(
-            f"`self.log({name!r}, {value!r})`: a {type(value).__name__} cannot be logged. "
-            "Log a number, a tensor with one element or a torchmetrics metric; use `log_dict` for several values."
-        ) from error
+        if hasattr(value, "__float__"):  # numbers of other libraries; text that looks like a number is none
+            return float(value)
+    except (TypeError, ValueError):
+        pass
+    raise LoggingError(
+        f"`self.log({name!r}, {value!r})`: a {type(value).__name__} cannot be logged. "
+        "Log a number, a tensor with one element or a torchmetrics metric; use `log_dict` for several values."
+    )
 
 
 def _metric_step_value(metric: Any) -> Value | None:
     """Return what the metric's `forward` returned last; None where only `update` was called."""
-    value = metric._forward_cache  # noqa: SLF001 - torchmetrics offers no other way to the newest batch's value
+    value = metric._forward_cache
     return None if value is None else as_value(type(metric).__name__, value)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from fulmen_core._pending import BatchSizes
+from fulmen_core.data import BatchSizes
 from fulmen_core.logging._accumulators import make_accumulator
 from fulmen_core.logging._policy import LOG_POLICIES, LogPolicy
 from fulmen_core.logging._record import Record, RecordOptions
@@ -22,6 +22,8 @@ _DATALOADER_SUFFIX = "/dataloader_idx_"
 class RecordGroup:
     """All records of training, or of one evaluation."""
 
+    training: bool = False
+    """Whether callbacks see the values of single steps."""
     records: list[Record] = field(default_factory=list)
     logs_steps: bool = False
     """Whether any record keeps values per step."""
@@ -50,7 +52,7 @@ class Recorder:
         """The batch that is worked on, from which a batch size is taken when one is needed."""
         self.loader_idx: int | None = None
         """The evaluation loader that is read, where there are several."""
-        self.training = RecordGroup()
+        self.training = RecordGroup(training=True)
         self.evaluation = RecordGroup()
         self._sizes = BatchSizes()
         self._scopes: dict[tuple[int, Hook], Scope] = {}
@@ -67,8 +69,9 @@ class Recorder:
         """Forget the records of the evaluation before: the next may have other loaders."""
         self._scopes = {key: scope for key, scope in self._scopes.items() if scope.group is not self.evaluation}
         self.evaluation = RecordGroup()
+        self.batch = None
 
-    def log(
+    def log(  # noqa: PLR0913 - the arguments are those that users know
         self,
         name: str,
         value: Any,
@@ -97,7 +100,9 @@ class Recorder:
         if record is None:
             record = scope.records[key] = self._first_use(scope, key, value)
         if record.weighted:
-            record.add(value, self._sizes.of(self.batch) if batch_size is None else batch_size)
+            if batch_size is None:
+                batch_size = 1 if self.batch is None else self._sizes.of(self.batch)
+            record.add(value, batch_size)
         else:
             record.add(value, 1.0)
 
@@ -106,7 +111,10 @@ class Recorder:
         name, reduce_fx = key[0], key[5]
         options = self._options(scope, key)
         known = scope.names.setdefault(options.key, options)
-        if known != options or any(record.options == options for record in scope.records.values()):
+        twins = [record for record in scope.records.values() if record.options == options]
+        if twins and (twins[0].key[5], twins[0].key[-1]) == (reduce_fx, key[-1]):
+            return twins[0]  # the arguments were written in another way, but mean the same
+        if known != options or twins:
             raise LoggingError(
                 f"`self.log({name!r}, ...)` was called twice in `{scope.hook}` with different arguments. "
                 "Use the same arguments for one name, or two names."
@@ -138,7 +146,9 @@ class Recorder:
                 "Log in a step, in a batch hook or at the end of an epoch."
             )
         if _DATALOADER_SUFFIX in name:
-            raise LoggingError(f"`self.log({name!r}, ...)`: the ending {_DATALOADER_SUFFIX!r} is added by the Trainer itself.")
+            raise LoggingError(
+                f"`self.log({name!r}, ...)`: the ending {_DATALOADER_SUFFIX!r} is added by the Trainer itself."
+            )
         on_step = policy.on_step if on_step is None else on_step
         on_epoch = not policy.on_step if on_epoch is None else on_epoch
         if on_step and not policy.per_step_allowed:

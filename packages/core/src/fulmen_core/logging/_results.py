@@ -12,50 +12,76 @@ from fulmen_core.logging._accumulators import Value
 from fulmen_core.logging._record import Record
 from fulmen_core.logging._recorder import RecordGroup
 from fulmen_core.logging._sync import synchronise_epoch, synchronise_steps
-from fulmen_interfaces import Collectives, RunningStage
+from fulmen_interfaces import Collectives
 
 
 class Results:
-    """The newest values by key. Training records are read where they lie; epoch values are taken when an epoch ends."""
+    """The newest values by key.
+
+    Step values are read where they lie, in the records, until they are settled here: when something else that may log
+    under the same keys begins, so that whatever comes later wins.
+    """
 
     def __init__(self) -> None:
-        self._callback: dict[str, Tensor] = {}
-        self._progress: dict[str, Value] = {}
-        self.logged: dict[str, Value] = {}
-        """What was last sent to loggers."""
-        self._unsent: dict[str, Value] = {}
+        self.clear()
 
     def clear(self) -> None:
         """Forget everything, as after a sanity check."""
-        self._callback, self._progress, self.logged, self._unsent = {}, {}, {}, {}
+        self._callback: dict[str, Tensor] = {}
+        self._logged: dict[str, Tensor] = {}
+        self._progress: dict[str, Value] = {}
+        self._unsent: dict[str, Value] = {}
 
     def callback_metrics(self, training: RecordGroup) -> dict[str, Tensor]:
-        """Return the newest value of every key; steps of training that runs included."""
+        """Return the newest value of every key. Step values of an evaluation are not among them."""
         metrics = dict(self._callback)
-        for record in _stepped(training.records):
-            metrics.update(_step_entries(record))
+        for record, value in _live(training.records):
+            metrics[record.options.key] = metrics[record.options.step_key] = record.as_tensor(value)
         return metrics
 
-    def progress_bar_metrics(self, group: RecordGroup) -> dict[str, float]:
+    def logged_metrics(self, *groups: RecordGroup) -> dict[str, Tensor]:
+        """Return the newest value of every key that goes to loggers, written yet or not."""
+        metrics = dict(self._logged)
+        for group in groups:
+            for record, value in _live(group.records):
+                if record.options.logger:
+                    metrics[record.options.step_key] = record.as_tensor(value)
+        return metrics
+
+    def progress_bar_metrics(self, *groups: RecordGroup) -> dict[str, float]:
         """Return the progress bar's values as numbers; waits for the device if some lie there."""
         metrics = dict(self._progress)
-        for record in _stepped(group.records):
-            if record.options.prog_bar and record.last is not None:
-                metrics[record.options.step_key] = record.last
+        for group in groups:
+            for record, value in _live(group.records):
+                if record.options.prog_bar:
+                    metrics[record.options.step_key] = value
         return numbers(metrics)
+
+    def settle(self, group: RecordGroup) -> None:
+        """Keep the newest step values, until others come under their keys."""
+        if group.training:
+            self._callback = self.callback_metrics(group)
+        self._logged = self.logged_metrics(group)
+        for record, value in _live(group.records):
+            if record.options.prog_bar:
+                self._progress[record.options.step_key] = value
+        for record in group.records:
+            record.live = False
 
     def take_step(self, group: RecordGroup, collectives: Collectives | None = None) -> dict[str, Value]:
         """Return the loggers' step values that are new since the last time."""
-        fresh = [record for record in _stepped(group.records) if record.fresh and record.options.logger]
+        fresh = [one for one in group.records if one.fresh and one.last is not None and one.options.logger]
+        if collectives is not None:
+            synchronise_steps(fresh, collectives)
         for record in fresh:
             record.fresh = False
-        values = {record.options.step_key: record.last for record in fresh if record.last is not None}
-        return values if collectives is None else synchronise_steps(fresh, values, collectives)
+        return {record.options.step_key: record.last for record in fresh if record.last is not None}
 
-    def publish_epoch(self, group: RecordGroup, stage: RunningStage, collectives: Collectives | None = None) -> None:
-        """Reduce what was logged for the epoch, show it to callbacks and progress bar, and hold it for the loggers."""
-        if stage is RunningStage.TRAINING:
-            self._keep_steps(group.records)
+    def publish_epoch(self, group: RecordGroup, collectives: Collectives | None = None) -> None:
+        """Reduce what was logged for the epoch, show it to everybody, and hold it for the loggers."""
+        self.settle(group)
+        for record in group.records:
+            record.last = None
         ended = [record for record in group.records if record.options.on_epoch and record.updated]
         if collectives is not None:
             synchronise_epoch(ended, collectives)
@@ -66,6 +92,7 @@ class Results:
             if options.prog_bar:
                 self._progress[options.epoch_key] = value
             if options.logger:
+                self._logged[options.epoch_key] = tensor
                 self._unsent[options.epoch_key] = value
 
     def take_unsent(self) -> dict[str, Value]:
@@ -77,23 +104,15 @@ class Results:
         """Return everything that later reads depend on."""
         return {
             "callback": dict(self._callback),
+            "logged": dict(self._logged),
             "progress": dict(self._progress),
-            "logged": dict(self.logged),
             "unsent": dict(self._unsent),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
-        self._callback, self._progress = dict(state["callback"]), dict(state["progress"])
-        self.logged, self._unsent = dict(state["logged"]), dict(state["unsent"])
-
-    def _keep_steps(self, records: Iterable[Record]) -> None:
-        """Keep the last step values of an epoch that ends, until others replace them."""
-        for record in _stepped(records):
-            self._callback.update(_step_entries(record))
-            if record.options.prog_bar and record.last is not None:
-                self._progress[record.options.step_key] = record.last
-            record.last = None
+        self._callback, self._logged = dict(state["callback"]), dict(state["logged"])
+        self._progress, self._unsent = dict(state["progress"]), dict(state["unsent"])
 
 
 def numbers(values: Mapping[str, Value]) -> dict[str, float]:
@@ -113,10 +132,5 @@ def numbers(values: Mapping[str, Value]) -> dict[str, float]:
     return result
 
 
-def _stepped(records: Iterable[Record]) -> Iterable[Record]:
-    return [record for record in records if record.options.on_step and record.last is not None]
-
-
-def _step_entries(record: Record) -> dict[str, Tensor]:
-    options, tensor = record.options, record.as_tensor(record.last if record.last is not None else 0.0)
-    return {options.key: tensor, options.step_key: tensor}
+def _live(records: Iterable[Record]) -> Iterable[tuple[Record, Value]]:
+    return [(record, record.last) for record in records if record.live and record.last is not None]

@@ -24,7 +24,7 @@ def training_records_state(recorder: Recorder, module: nn.Module) -> list[dict[s
     return [
         _record_state(record, scope.hook, module)
         for scope in recorder.scopes(recorder.training)
-        for record in scope.records.values()
+        for record in dict.fromkeys(scope.records.values())
         if all(isinstance(part, _PLAIN) for part in record.key)
     ]
 
@@ -39,7 +39,8 @@ def restore_training_records(recorder: Recorder, module: nn.Module, states: list
         accumulator = make_accumulator(state["key"][5]) if state["accumulator"] is not None else None
         record = Record(options, accumulator, metric)
         record.key = tuple(state["key"])
-        record.last, record.updated, record.fresh = state["last"], state["updated"], state["fresh"]
+        record.last, record.updated = state["last"], state["updated"]
+        record.fresh, record.live = state["fresh"], state["live"]
         record.dtype = state["dtype"]
         if accumulator is not None:
             accumulator.load_state_dict(state["accumulator"])
@@ -61,6 +62,7 @@ def _record_state(record: Record, hook: Hook, module: nn.Module) -> dict[str, An
         "last": record.last,
         "updated": record.updated,
         "fresh": record.fresh,
+        "live": record.live,
         "dtype": record.dtype,
         "metric": name,
         "metric_state": _metric_state(record.metric) if name is not None else {},
@@ -70,6 +72,6 @@ def _record_state(record: Record, hook: Hook, module: nn.Module) -> dict[str, An
 def _metric_state(metric: Any) -> dict[str, Any]:
     """Return a torchmetrics object's accumulated values, which its own `state_dict` leaves out unless asked."""
     metric.persistent(True)
-    state: dict[str, Any] = {name: value for name, value in metric.state_dict().items()}
+    state: dict[str, Any] = dict(metric.state_dict())
     metric.persistent(False)
     return state

@@ -12,10 +12,12 @@ from fulmen_core.logging._record import Record
 from fulmen_interfaces import Collectives, ReduceOp
 
 
-def synchronise_steps(records: Sequence[Record], values: dict[str, Value], collectives: Collectives) -> dict[str, Value]:
-    """Return step values with those logged under `sync_dist` averaged over all ranks. Call it on every rank."""
-    keys = [record.options.step_key for record in records if record.options.sync_dist]
-    return {**values, **dict(zip(keys, _reduced([values[key] for key in keys], ReduceOp.MEAN, collectives), strict=True))}
+def synchronise_steps(records: Sequence[Record], collectives: Collectives) -> None:
+    """Average the newest step values of `sync_dist` records over all ranks, in place. Call it on every rank."""
+    shared = [record for record in records if record.options.sync_dist]
+    means = _reduced([record.last for record in shared if record.last is not None], ReduceOp.MEAN, collectives)
+    for record, mean in zip(shared, means, strict=True):
+        record.last = mean
 
 
 def synchronise_epoch(records: Sequence[Record], collectives: Collectives) -> None:

@@ -24,9 +24,17 @@ class ValidationClock:
     ) -> None:
         self._every_n_epochs = every_n_epochs
         self._progress = progress
+        self._interval = interval
         self._seconds = interval.total_seconds() if isinstance(interval, timedelta) else None
-        self._batches = None if isinstance(interval, timedelta) else _batches_between(interval, every_n_epochs, num_batches)
+        self.count_on(num_batches)
         self._last_time = time.monotonic()
+
+    def count_on(self, num_batches: int | float) -> None:
+        """Take note of how many training batches an epoch has from now on."""
+        interval, every_n_epochs = self._interval, self._every_n_epochs
+        self._batches = (
+            None if isinstance(interval, timedelta) else _batches_between(interval, every_n_epochs, num_batches)
+        )
 
     @property
     def ends_epochs(self) -> bool:
@@ -61,8 +69,8 @@ def _batches_between(interval: float | int, every_n_epochs: int | None, num_batc
                     Problem(
                         "val_check_interval",
                         interval,
-                        "a share of an epoch needs the number of training batches, but the training data does not tell its length.",
-                        "Give a number of batches (val_check_interval=500), a time, or limit_train_batches as a number.",
+                        "a share of an epoch was asked for, but the training data does not tell its length.",
+                        "Give a number of batches (val_check_interval=500), a time, or limit_train_batches=1000.",
                     )
                 ]
             )

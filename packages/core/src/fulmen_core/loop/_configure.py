@@ -24,7 +24,9 @@ def read_configuration(returned: Any) -> tuple[list[Optimizer], list[LRScheduler
     optimizers, schedulers = _parts(returned)
     for optimizer in optimizers:
         if not isinstance(optimizer, Optimizer):
-            raise ModuleError(f"`configure_optimizers` returned {_short(optimizer)} where an optimizer is needed. {_FORMS}")
+            raise ModuleError(
+                f"`configure_optimizers` returned {_short(optimizer)} where an optimizer is needed. {_FORMS}"
+            )
     configs = [_scheduler_config(one, monitor) for one, monitor in schedulers]
     for config in configs:
         config.opt_idx = _owner(config.scheduler, optimizers)

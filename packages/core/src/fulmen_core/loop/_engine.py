@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from fulmen_core.data import LightningDataModule
 from fulmen_core.logging import LoggerGroup, Recorder, Results, Value
 from fulmen_core.loop._hook_table import HookTable
 from fulmen_core.loop._profile import Profiling
@@ -17,7 +18,18 @@ from fulmen_core.loop._signals import SignalWatch
 from fulmen_core.loop._steps import StepEntry
 from fulmen_core.module import LightningModule
 from fulmen_core.settings import EffectiveSettings
-from fulmen_interfaces import Accelerator, Callback, Collectives, LRSchedulerConfig, PreparedModel, RunningStage, Stage, TrainerView, World
+from fulmen_interfaces import (
+    Accelerator,
+    Callback,
+    Collectives,
+    LRSchedulerConfig,
+    PreparedModel,
+    RunningStage,
+    Stage,
+    SupportsLazyExecution,
+    TrainerView,
+    World,
+)
 
 Transfer = Callable[[Any, int], Any]
 
@@ -39,7 +51,7 @@ class RunParts:
     stage: Stage
     trainer: TrainerView
     module: LightningModule
-    datamodule: Any
+    datamodule: LightningDataModule | None
     callbacks: tuple[Callback, ...]
     settings: EffectiveSettings
     world: World
@@ -80,12 +92,19 @@ class Engine(RunParts):
     """Brings a batch to the device, hooks included; None where nothing is to be done."""
     scheduler_configs: Sequence[LRSchedulerConfig] = ()
 
+    def __post_init__(self) -> None:
+        accelerator = self.accelerator
+        self.mark_step = accelerator.mark_step if isinstance(accelerator, SupportsLazyExecution) else None
+        """Runs what a lazy device recorded; None where operations run at once. Called after every batch."""
+
     def inference(self) -> AbstractContextManager[Any]:
         """Return the context in which weights are only read.
 
         Within a fit it is never inference mode: what a module keeps from validation must remain usable in training.
         """
-        return torch.inference_mode() if self.settings.inference_mode and self.stage is not Stage.FIT else torch.no_grad()
+        return (
+            torch.inference_mode() if self.settings.inference_mode and self.stage is not Stage.FIT else torch.no_grad()
+        )
 
     def profiled(self, action: str, call: Callable[..., Any]) -> Callable[..., Any]:
         """Return the call, measured under that name where the run is profiled."""
@@ -95,11 +114,9 @@ class Engine(RunParts):
         """Send values to the loggers."""
         if values and self.loggers:
             self.loggers.log_metrics(values, step, self.progress.epoch)
-        self.results.logged.update(values)
 
     def log_evaluation_step(self, step: int) -> None:
         """Send the step values of an evaluation batch to the loggers."""
         values = self.results.take_step(self.recorder.evaluation, self.shared)
         if values and self.loggers:
             self.loggers.log_metrics(values, step, None)
-        self.results.logged.update(values)

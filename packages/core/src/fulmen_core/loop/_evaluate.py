@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fulmen_core._pending import EvaluationData
+from fulmen_core.data import EvaluationData
 from fulmen_core.logging import Value, numbers
 from fulmen_core.loop._engine import Engine
+from fulmen_core.loop._hook_table import HookCall
 from fulmen_core.loop._modes import evaluation_mode
 from fulmen_core.loop._steps import bind_step
-from fulmen_interfaces import Hook, RunningStage
+from fulmen_interfaces import Hook, RunningStage, Stage
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def evaluate(
     *,
     stage: RunningStage,
     step_number: int,
+    at_most: int | float = math.inf,
     before_end: Callable[[], None] | None = None,
 ) -> list[dict[str, float]]:
     """Run validation or test once and return the logged epoch values, one dict per loader.
@@ -85,18 +88,20 @@ def evaluate(
         on_validation_end
         model back
 
-    `step_number` is the step under which loggers record the result; `before_end` is called before `on_validation_end`.
+    `step_number` is the step under which loggers record the result, `at_most` bounds each loader's batches;
+    `before_end` is called before `on_validation_end`.
     """
     engine.recorder.begin_evaluation()
     module, group = engine.module, engine.recorder.evaluation
-    leave = engine.hooks.of_module(names.model_train) if names.model_train is not None else None
+    engine.results.settle(engine.recorder.training)
+    leave = _leaving(engine, names)
     with engine.inference(), evaluation_mode(module, engine.hooks.module_only(names.model_eval, group), leave):
         engine.hooks.both(names.start, group)()
         engine.hooks.both(names.epoch_start, group)()
-        run_batches(engine, names, data, stage=stage)
-        engine.results.publish_epoch(group, stage, engine.shared)
+        run_batches(engine, names, data, stage=stage, at_most=at_most)
+        engine.results.publish_epoch(group, engine.shared)
         engine.hooks.both(names.epoch_end, group)()
-        engine.results.publish_epoch(group, stage, engine.shared)
+        engine.results.publish_epoch(group, engine.shared)
         values = engine.results.take_unsent()
         if stage is not RunningStage.SANITY_CHECKING:
             engine.log_metrics(values, step_number)
@@ -104,7 +109,7 @@ def evaluate(
         if before_end is not None:
             before_end()
         engine.hooks.both(names.end, group)()
-    return by_loader(values, data.num_loaders)
+    return by_loader(values, len(data.loaders))
 
 
 def run_batches(
@@ -113,23 +118,27 @@ def run_batches(
     data: EvaluationData,
     *,
     stage: RunningStage,
+    at_most: int | float = math.inf,
     keep: Callable[[int, Any], None] | None = None,
 ) -> None:
-    """Run every batch of every loader; `keep` receives the loader's index and what the step returned."""
+    """Run the batches of every loader; `keep` receives the loader's index and what the step returned."""
     recorder, signals, progress = engine.recorder, engine.signals, engine.progress
     group = recorder.evaluation
-    several = data.num_loaders > 1
-    step = bind_step(names.step, engine.entry, engine.prepared, loaders=data.num_loaders)
+    seen = progress.validation_batches if engine.stage is Stage.FIT else []
+    seen += [0] * (len(data.loaders) - len(seen))
+    several = len(data.loaders) > 1
+    step = bind_step(names.step, engine.entry, engine.prepared, loaders=len(data.loaders))
     step = engine.profiled(names.step.value, step)
     begin, end = engine.hooks.both(names.batch_start, group), engine.hooks.both(names.batch_end, group)
     scope = recorder.scope_of(names.step, group)
-    transfer = engine.transfer
+    transfer, mark_step = engine.transfer, engine.mark_step
     logs_steps = stage is not RunningStage.SANITY_CHECKING and names.step is not Hook.PREDICT_STEP
-    for loader_idx, batches in data.loaders():
+    for loader_idx, _, batches in data.passes(at_most=at_most, epoch=progress.epoch):
         recorder.loader_idx = loader_idx if several else None
         tail = (loader_idx,) if several else ()
         for batch_idx, batch in enumerate(batches):
             if transfer is not None:
+                recorder.scope = None
                 batch = transfer(batch, loader_idx)
             recorder.batch = batch
             begin(batch, batch_idx, loader_idx)
@@ -138,13 +147,24 @@ def run_batches(
             end(outputs, batch, batch_idx, loader_idx)
             if keep is not None:
                 keep(loader_idx, outputs)
+            if mark_step is not None:
+                mark_step()
             if logs_steps:
                 if group.logs_steps:
-                    engine.log_evaluation_step(progress.validation_batches if several is False else batch_idx)
-                progress.validation_batches += 1
+                    engine.log_evaluation_step(seen[loader_idx])
+                seen[loader_idx] += 1
             if signals.received is not None:
                 signals.check()
+        engine.results.publish_epoch(group, engine.shared)
     recorder.loader_idx = recorder.batch = recorder.scope = None
+
+
+def _leaving(engine: Engine, names: EvaluationNames) -> HookCall | None:
+    """Return how the user leaves evaluation mode, if at all."""
+    hook = names.model_train
+    if hook is None or engine.hooks.of_module(hook) is None:
+        return None
+    return engine.hooks.module_only(hook, engine.recorder.evaluation)
 
 
 def by_loader(values: dict[str, Value], loaders: int) -> list[dict[str, float]]:
@@ -177,7 +197,7 @@ def predict(engine: Engine, data: EvaluationData, *, keep: bool) -> list[Any] | 
     """Run prediction once; the hooks are those of `evaluate` under their own names, nothing is logged."""
     engine.recorder.begin_evaluation()
     names, group = PREDICTION, engine.recorder.evaluation
-    predictions = Predictions(data.num_loaders) if keep else None
+    predictions = Predictions(len(data.loaders)) if keep else None
     with engine.inference(), evaluation_mode(engine.module, engine.hooks.module_only(names.model_eval, group), None):
         engine.hooks.both(names.start, group)()
         engine.hooks.both(names.epoch_start, group)()

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fulmen_core._pending import EvaluationData
-from fulmen_core.data import TrainingCursor
+from fulmen_core.data import EvaluationData, TrainingCursor
 from fulmen_core.loop._clock import StopRule, ValidationClock
 from fulmen_core.loop._engine import Engine
 from fulmen_core.loop._evaluate import VALIDATION, evaluate
@@ -67,13 +66,24 @@ class Fit:
         """The counters."""
         return self.engine.progress
 
+    @property
+    def validation_is_due(self) -> bool:
+        """Whether validation will run right after the batch that has just ended."""
+        return self.validation is not None and self.progress.phase is Phase.BATCH_ENDED and self.clock.due()
+
     def reload_data(self) -> None:
         """Ask for the loaders again, where an epoch begins at which that was asked for."""
         every, epoch = self.engine.settings.reload_dataloaders_every_n_epochs, self.progress.epoch
         if self.reload is None or not every or not epoch or epoch % every:
             return
+        self.engine.recorder.scope = None
         self.cursor, self.validation = self.reload()
         self.window.num_batches = self.cursor.num_batches
+        self.clock.count_on(self.cursor.num_batches)
+
+    def nothing_to_do(self) -> bool:
+        """Return whether not even one batch was asked for, or all that was asked for is done."""
+        return self.stop.limits_reached() or self.engine.settings.limit_train_batches == 0
 
     def asked_to_stop(self) -> bool:
         """Return whether a user asked for an end, and the least that was asked for is done."""
@@ -97,7 +107,11 @@ def train(fit: Fit) -> None:
                 metrics to loggers, validation if it is due
             on_train_epoch_end
         on_train_end
+
+    Where there is nothing to do, no hook is called either.
     """
+    if fit.nothing_to_do():
+        return
     hooks = fit.engine.hooks
     hooks.both(Hook.ON_TRAIN_START)()
     while not (fit.stop.limits_reached() or fit.asked_to_stop()):
@@ -113,10 +127,10 @@ def train_epoch(fit: Fit) -> None:
         batches = _begin_epoch(fit)
         if progress.phase is not Phase.IN_EPOCH:
             finish_batch(fit)
-        if not (progress.is_last_batch or fit.must_stop()):
-            for batch in batches:
+        if not fit.must_stop():
+            for batch in batches:  # also after the last batch: reading to the very end may draw random numbers
                 train_batch(fit, batch)
-                if fit.skip_epoch or progress.is_last_batch or fit.must_stop():
+                if fit.skip_epoch or fit.must_stop():
                     break
         _end_epoch(fit)
     _finish_epoch(fit)
@@ -143,6 +157,7 @@ def train_batch(fit: Fit, batch: Any) -> None:
     counter.ready = batch_idx + 1
     progress.is_last_batch = is_last = fit.cursor.is_last
     if engine.transfer is not None:
+        engine.recorder.scope = None
         batch = engine.transfer(batch, 0)
     engine.recorder.batch = batch
     if fit.hooks.batch_start(batch, batch_idx) == -1:
@@ -151,13 +166,13 @@ def train_batch(fit: Fit, batch: Any) -> None:
         fit.schedulers.after_last_batch()
         return
     counter.started += 1
-    steps = progress.global_step
     fit.window.advance(is_last=is_last)
     outputs = fit.optimise(batch, batch_idx)
+    if engine.mark_step is not None:
+        engine.mark_step()
+    counter.processed += 1
     if fit.window.closes:
         fit.window.close()
-    counter.processed += 1
-    if progress.global_step != steps:
         progress.stepped_batches += 1
         fit.schedulers.after_optimizer_step()
     if is_last:
@@ -185,7 +200,7 @@ def _log_step(fit: Fit) -> None:
     """Send step values to the loggers where enough steps have passed and this batch made one."""
     engine, progress = fit.engine, fit.engine.progress
     every = engine.settings.log_every_n_steps
-    if every and progress.window_filled == 0 and progress.stepped_batches % every == 0 and progress.stepped_batches:
+    if every and progress.window_filled == 0 and progress.stepped_batches % every == 0:
         values = engine.results.take_step(engine.recorder.training, engine.shared)
         engine.log_metrics(values, progress.stepped_batches - 1)
 
@@ -217,9 +232,10 @@ def _end_epoch(fit: Fit) -> None:
     """Complete the epoch's metrics and call the epoch's end hooks."""
     engine, progress = fit.engine, fit.engine.progress
     training = engine.recorder.training
-    engine.results.publish_epoch(training, RunningStage.TRAINING, engine.shared)
+    engine.recorder.batch = None
+    engine.results.publish_epoch(training, engine.shared)
     fit.hooks.epoch_end_early()
-    engine.results.publish_epoch(training, RunningStage.TRAINING, engine.shared)
+    engine.results.publish_epoch(training, engine.shared)
     progress.epochs.processed += 1
     progress.phase = Phase.EPOCH_ENDED
     fit.hooks.epoch_end_late()
@@ -237,7 +253,8 @@ def _finish_epoch(fit: Fit) -> None:
 def sanity_check(engine: Engine, load: Callable[[], EvaluationData]) -> None:
     """Run a few validation batches, so that mistakes show before an epoch of training is spent."""
     engine.hooks.both(Hook.ON_SANITY_CHECK_START)()
-    with engine.running(RunningStage.SANITY_CHECKING):
-        evaluate(engine, VALIDATION, load(), stage=RunningStage.SANITY_CHECKING, step_number=0)
+    stage, at_most = RunningStage.SANITY_CHECKING, engine.settings.num_sanity_val_steps
+    with engine.running(stage):
+        evaluate(engine, VALIDATION, load(), stage=stage, step_number=0, at_most=at_most)
     engine.hooks.both(Hook.ON_SANITY_CHECK_END)()
     engine.results.clear()

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fulmen_core.logging import RecordGroup, Recorder
+from fulmen_core.logging import Recorder, RecordGroup
 from fulmen_core.module import LightningModule
 from fulmen_interfaces import Callback, CallbackOrder, Hook, TrainerView
 
 HookCall = Callable[..., Any]
 
-_SAVING_HOOKS = frozenset(
-    {Hook.ON_TRAIN_BATCH_END, Hook.ON_TRAIN_EPOCH_END, Hook.ON_VALIDATION_END, Hook.ON_TRAIN_END}
-)
+_SAVING_HOOKS = frozenset({Hook.ON_TRAIN_BATCH_END, Hook.ON_TRAIN_EPOCH_END, Hook.ON_VALIDATION_END, Hook.ON_TRAIN_END})
 """Hooks in which callbacks that watch or save come after the module: what is saved there holds what the module did."""
 
 
@@ -34,7 +32,9 @@ class HookTable:
 
     def both(self, hook: Hook, group: RecordGroup | None = None) -> HookCall:
         """Return a call of callbacks, then the module, then callbacks that watch or save."""
-        return self._call(hook, group, self.of_callbacks(hook, late=False), self.of_module(hook), self.of_callbacks(hook, late=True))
+        return self._call(
+            hook, group, self.of_callbacks(hook, late=False), self.of_module(hook), self.of_callbacks(hook, late=True)
+        )
 
     def early(self, hook: Hook, group: RecordGroup | None = None) -> HookCall:
         """Return a call of all that comes up to the module, itself included."""

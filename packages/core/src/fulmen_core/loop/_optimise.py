@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from fulmen_core.logging import Recorder, Scope
 from fulmen_core.loop._hook_table import HookCall
-from fulmen_core.loop._outputs import detached_outputs, loss_of
+from fulmen_core.loop._outputs import detached_outputs, loss_of, trainable
 from fulmen_core.loop._progress import FitProgress
 from fulmen_core.loop._steps import StepCall
 from fulmen_core.loop._window import AccumulationWindow
@@ -138,7 +138,7 @@ class AutomaticOptimisation:
         if window.divisor != 1:
             loss = loss / window.divisor
         if not loss.requires_grad or loss.dim():
-            loss = loss_of(loss, checked=True)
+            loss = trainable(loss)
         gradients.backward(loss)
         return detached_outputs(returned, loss) if self._keep_outputs else None
 

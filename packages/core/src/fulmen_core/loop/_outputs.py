@@ -12,13 +12,8 @@ from fulmen_interfaces import StepOutputError
 _ALLOWED = "Return the loss as a scalar tensor, a dict with it under 'loss', or None to leave the batch out."
 
 
-def loss_of(returned: Any, *, manual: bool = False, checked: bool = False) -> Tensor | None:
-    """Return the loss in what a step returned. Raises StepOutputError where there is none that can be trained on.
-
-    With `checked` the tensor itself is looked at: it must be a scalar with a graph. With `manual` a loss is optional.
-    """
-    if checked:
-        return _trainable(returned)
+def loss_of(returned: Any, *, manual: bool = False) -> Tensor | None:
+    """Return the loss in what a step returned; with `manual` it is optional. Raises StepOutputError otherwise."""
     if returned is None or isinstance(returned, Tensor):
         return returned
     if isinstance(returned, Mapping):
@@ -30,7 +25,8 @@ def loss_of(returned: Any, *, manual: bool = False, checked: bool = False) -> Te
     raise StepOutputError(f"`training_step` returned a {type(returned).__name__}. {_ALLOWED}")
 
 
-def _trainable(loss: Tensor) -> Tensor:
+def trainable(loss: Tensor) -> Tensor:
+    """Return the loss as a scalar with a graph. Raises StepOutputError where it is none."""
     if loss.numel() != 1:
         raise StepOutputError(
             f"The loss that `training_step` returned has the shape {tuple(loss.shape)}, but one number is needed. "

@@ -44,12 +44,12 @@ class FitProgress:
     global_step: int = 0
     """Steps of all optimizers."""
     stepped_batches: int = 0
-    """Batches that stepped at least one optimizer: what loggers count in."""
+    """Batches after which optimizers had their turn, which under manual optimisation are all: what loggers count in."""
     scheduler_steps: int = 0
     window_filled: int = 0
     """Batches whose gradients the open accumulation window holds."""
-    validation_batches: int = 0
-    """Validation batches of the whole fit."""
+    validation_batches: list[int] = field(default_factory=list)
+    """Validation batches of the whole fit, by loader; the sanity check is not counted."""
     is_last_batch: bool = False
     phase: Phase = Phase.BETWEEN_EPOCHS
 

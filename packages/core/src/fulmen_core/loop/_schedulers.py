@@ -31,7 +31,7 @@ class SchedulerSteps:
         self._plateau_by_epoch = [one for one in configs if one.interval == "epoch" and one.reduce_on_plateau]
 
     def after_optimizer_step(self) -> None:
-        """Step those that count optimizer steps; `frequency` counts batches that stepped, over the whole fit."""
+        """Step those that count optimizer steps; `frequency` counts them over the whole fit."""
         for config in self._by_step:
             if self._progress.stepped_batches % config.frequency == 0:
                 self._advance(config)
@@ -44,6 +44,8 @@ class SchedulerSteps:
 
     def after_batch(self) -> None:
         """Step those that count optimizer steps and watch a metric, when validation is done."""
+        if self._progress.window_filled:
+            return
         for config in self._plateau_by_step:
             if self._progress.stepped_batches % config.frequency == 0:
                 self._advance(config)
@@ -66,7 +68,7 @@ class SchedulerSteps:
         value = metrics.get(str(config.monitor))
         if value is None:
             message = (
-                f"The scheduler {type(config.scheduler).__name__} watches {config.monitor!r}, which has not been logged. "
+                f"The scheduler {type(config.scheduler).__name__} watches {config.monitor!r}, which was not logged. "
                 f"Logged so far: {', '.join(sorted(metrics)) or 'nothing'}."
             )
             if config.strict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 FilePath = str | PathLike[str]
 """A path as text or as an object."""
+_being_scripted: ContextVar[bool] = ContextVar("being_scripted", default=False)
 
 
 def to_onnx(
@@ -48,11 +50,11 @@ def to_torchscript(
     example_inputs: Any = None,
     **kwargs: Any,
 ) -> torch.jit.ScriptModule:
-    """Compile (`method="script"`) or trace (`"trace"`) `forward` to TorchScript, and write it where a path is given.
+    """Compile (`method="script"`) or trace (`"trace"`) `forward` to TorchScript; write it where a path is given.
 
     `kwargs` go to `torch.jit.script` or `torch.jit.trace`. torch has deprecated TorchScript and says so.
     """
-    with evaluating(module), torch.no_grad():
+    with evaluating(module), torch.no_grad(), _scripting():
         if method == "script":
             scripted = torch.jit.script(module, **kwargs)
         elif method == "trace":
@@ -89,6 +91,23 @@ def to_exported_program(
         with opened_for_writing(fspath(file_path)) as file:
             torch.export.save(program, file)
     return program
+
+
+def is_scripting() -> bool:
+    """Whether torch is making TorchScript, for which it reads every attribute of a module in turn.
+
+    A property that has no value must then raise AttributeError, whatever it raises at other times.
+    """
+    return _being_scripted.get()
+
+
+@contextmanager
+def _scripting() -> Iterator[None]:
+    token = _being_scripted.set(True)
+    try:
+        yield
+    finally:
+        _being_scripted.reset(token)
 
 
 @contextmanager

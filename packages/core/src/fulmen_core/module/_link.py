@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fulmen_interfaces import GradientClipping, LRSchedulerConfig, TrainerView, World
 
-from fulmen_core.logging import Recorder
-
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
     from torch.optim import Optimizer
 
+    from fulmen_core.logging import Recorder
     from fulmen_core.module._optimizer import LightningOptimizer
 
 
@@ -44,6 +43,11 @@ class AttachedTrainer(TrainerView, Protocol):
     @property
     def val_dataloaders(self) -> Any:
         """What the validation data came from."""
+        ...
+
+    @property
+    def checkpoint_callback(self) -> Any:
+        """The first callback that saves checkpoints, if any."""
         ...
 
     @property

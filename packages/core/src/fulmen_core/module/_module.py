@@ -5,23 +5,29 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from itertools import chain
+from os import PathLike
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from fulmen_core.checkpoint import CheckpointSource, class_only, load_module
 from fulmen_core.data import DataHooks
 from fulmen_core.hparams import HyperparametersMixin
 from fulmen_core.module._export_methods import ExportMethods
+from fulmen_core.module._exports import is_scripting
 from fulmen_core.module._hooks import ModuleHooks
 from fulmen_core.module._link import AttachedTrainer, RunLink
 from fulmen_core.module._optimizer import LightningOptimizer
 from fulmen_core.module._toggle import ToggledParameters
 from fulmen_interfaces import ClipAlgorithm, GradientClipping, Logger, ModuleError
 
+M = TypeVar("M", bound="LightningModule")
 
-class LightningModule(ModuleHooks, DataHooks, ExportMethods, HyperparametersMixin, nn.Module):
+
+class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, ExportMethods, nn.Module):
     """A `torch.nn.Module` that also says how it is trained, validated, tested and asked for predictions.
 
     The least is `training_step` and `configure_optimizers`::
@@ -49,15 +55,21 @@ class LightningModule(ModuleHooks, DataHooks, ExportMethods, HyperparametersMixi
         "logger", "loggers", "on_gpu", "trainer",
     ]  # fmt: skip
     """Properties that scripting must not compile."""
+    __jit_ignored_attributes__: ClassVar[list[str]] = [
+        "_link", "automatic_optimization", "example_input_array", "prepare_data_per_node", "strict_loading",
+    ]  # fmt: skip
+    """Attributes that scripting must not read."""
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the loss of one batch: a scalar tensor, a dict with one under `"loss"`, or None to leave the batch out.
+        """Return the loss of one batch: a scalar tensor, a dict with one under `"loss"`, or None to skip it.
 
         Arguments: `batch`, and `batch_idx` where it is declared.
         """
-        raise ModuleError(f"{type(self).__name__} has no `training_step`. Define `training_step(self, batch, batch_idx)`.")
+        raise ModuleError(
+            f"{type(self).__name__} has no `training_step`. Define `training_step(self, batch, batch_idx)`."
+        )
 
     def validation_step(self, *args: Any, **kwargs: Any) -> Any:
         """Evaluate one batch: `batch`, `batch_idx`, and `dataloader_idx` where there are several loaders."""
@@ -68,7 +80,7 @@ class LightningModule(ModuleHooks, DataHooks, ExportMethods, HyperparametersMixi
         raise ModuleError(f"{type(self).__name__} has no `test_step`.")
 
     def predict_step(self, *args: Any, **kwargs: Any) -> Any:
-        """Return predictions for one batch: `batch`, `batch_idx`, and `dataloader_idx` where there are several loaders."""
+        """Return predictions for one batch; the arguments are those of `validation_step`."""
         return self(args[0] if args else kwargs["batch"])
 
     # -- modes ---------------------------------------------------------------------------------------------------------
@@ -82,7 +94,7 @@ class LightningModule(ModuleHooks, DataHooks, ExportMethods, HyperparametersMixi
         self.eval()
 
     def on_validation_model_train(self) -> None:
-        """Go back to training mode after validation. Not overridden, every submodule returns to the mode that it had."""
+        """Leave evaluation mode. Where it is not overridden, every submodule returns to the mode that it had."""
         self.train()
 
     def on_test_model_eval(self) -> None:
@@ -90,7 +102,7 @@ class LightningModule(ModuleHooks, DataHooks, ExportMethods, HyperparametersMixi
         self.eval()
 
     def on_test_model_train(self) -> None:
-        """Go back to training mode after testing. Not overridden, every submodule returns to the mode that it had."""
+        """Leave evaluation mode. Where it is not overridden, every submodule returns to the mode that it had."""
         self.train()
 
     def on_predict_model_eval(self) -> None:
@@ -125,7 +137,7 @@ class LightningModule(ModuleHooks, DataHooks, ExportMethods, HyperparametersMixi
         """Compute gradients in manual optimisation; use it instead of `loss.backward()`."""
         if self.automatic_optimization:
             raise ModuleError(
-                "`manual_backward` was called under automatic optimisation, in which the Trainer calls backward itself. "
+                "`manual_backward` was called under automatic optimisation, which calls backward itself. "
                 "Set `self.automatic_optimization = False` in `__init__`, or return the loss from `training_step`."
             )
         self._attached("manual_backward").backward(loss, *args, **kwargs)
@@ -133,7 +145,7 @@ class LightningModule(ModuleHooks, DataHooks, ExportMethods, HyperparametersMixi
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Compute gradients of `loss`; override it to call backward in your own way."""
         if self._link is None:
-            loss.backward(*args, **kwargs)
+            loss.backward(*args, **kwargs)  # type: ignore[no-untyped-call]
         else:
             self._link.plain_backward(loss, *args, **kwargs)
 
@@ -145,7 +157,7 @@ class LightningModule(ModuleHooks, DataHooks, ExportMethods, HyperparametersMixi
         optimizer_closure: Callable[[], Any] | None = None,
     ) -> None:
         """Step an optimizer; override it to change how or when. The closure runs the step and its gradients."""
-        optimizer.step(closure=optimizer_closure)  # type: ignore[arg-type]
+        optimizer.step(closure=optimizer_closure)
 
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
         """Clear an optimizer's gradients."""
@@ -203,7 +215,7 @@ class LightningModule(ModuleHooks, DataHooks, ExportMethods, HyperparametersMixi
 
     # -- logging -------------------------------------------------------------------------------------------------------
 
-    def log(
+    def log(  # noqa: PLR0913 - the arguments are those that users know
         self,
         name: str,
         value: Any,
@@ -285,8 +297,7 @@ class LightningModule(ModuleHooks, DataHooks, ExportMethods, HyperparametersMixi
         """The device of this process in a run; outside, that of the first parameter or buffer."""
         if self._link is not None and self._link.device is not None:
             return self._link.device
-        tensor = next(self.parameters(), None)
-        tensor = next(self.buffers(), None) if tensor is None else tensor
+        tensor = next(chain(self.parameters(), self.buffers()), None)
         return torch.device("cpu") if tensor is None else tensor.device
 
     @property
@@ -307,8 +318,33 @@ class LightningModule(ModuleHooks, DataHooks, ExportMethods, HyperparametersMixi
             self._link.print(*args, **kwargs)
 
     def all_gather(self, data: Any, group: Any = None, sync_grads: bool = False) -> Any:
-        """Return tensors of all ranks, stacked along a new first dimension; nested structures are walked. On all ranks."""
+        """Return all ranks' tensors, stacked along a new first dimension, in nested structures too. On all ranks."""
         return self._attached("all_gather").all_gather(data, group, sync_grads)
+
+    @class_only
+    def load_from_checkpoint(
+        cls: type[M],
+        checkpoint_path: CheckpointSource,
+        map_location: Any = None,
+        hparams_file: str | PathLike[str] | None = None,
+        strict: bool | None = None,
+        weights_only: bool | None = None,
+        **kwargs: Any,
+    ) -> M:
+        """Make a module with the hyper-parameters and weights of a checkpoint. Call it on the class.
+
+        `kwargs` replace single hyper-parameters, `hparams_file` (YAML or CSV) all of them; `strict` is `strict_loading`
+        by default. Only tensors and plain values are read unless `weights_only=False`.
+        """
+        return load_module(
+            cls,
+            checkpoint_path,
+            map_location=map_location,
+            hparams_file=hparams_file,
+            strict=strict,
+            weights_only=weights_only,
+            overrides=kwargs,
+        )
 
     def freeze(self) -> LightningModule:
         """Switch gradients off and go to evaluation mode; returns itself."""
@@ -335,6 +371,8 @@ class LightningModule(ModuleHooks, DataHooks, ExportMethods, HyperparametersMixi
 
     def _attached(self, wanted: str) -> RunLink:
         if self._link is None:
+            if is_scripting():
+                raise AttributeError(wanted)
             raise ModuleError(
                 f"`self.{wanted}` was used, but this {type(self).__name__} is not part of a run. "
                 "It works inside the hooks and steps that `Trainer.fit`, `validate`, `test` or `predict` call."

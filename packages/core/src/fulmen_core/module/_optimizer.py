@@ -45,7 +45,7 @@ class LightningOptimizer:
 
     @contextmanager
     def toggle_model(self, sync_grad: bool = True) -> Iterator[None]:
-        """Inside, only this optimizer's parameters require gradients; without `sync_grad` ranks do not exchange them."""
+        """Inside, only this optimizer's parameters require gradients; without `sync_grad` ranks keep theirs."""
         toggled = ToggledParameters(self.optimizer, self._siblings)
         try:
             if sync_grad:

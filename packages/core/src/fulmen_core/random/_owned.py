@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import random
 import sys
+from collections import deque
 from collections.abc import Iterator, Mapping
 from multiprocessing.process import BaseProcess
 from threading import Thread
@@ -25,15 +26,15 @@ _LEAVES = (
 
 
 def find_generators(owner: object) -> dict[str, Any]:
-    """Return the generators (torch's, NumPy's, Python's) that an object and its parts hold, by path: `sampler.generator`.
+    """Return the generators (torch's, NumPy's, Python's) of an object and its parts, by path: `sampler.generator`.
 
     Attributes and short lists, tuples and dicts are searched; modules, functions, tensors and processes are not.
     """
     found: dict[str, Any] = {}
     seen: set[int] = set()
-    waiting: list[tuple[str, object, int]] = [("", owner, 0)]
+    waiting: deque[tuple[str, object, int]] = deque([("", owner, 0)])
     while waiting and len(seen) < _MAX_OBJECTS:
-        path, value, depth = waiting.pop(0)
+        path, value, depth = waiting.popleft()
         if id(value) in seen:
             continue
         seen.add(id(value))
@@ -50,7 +51,7 @@ def capture_generators(owner: object) -> dict[str, Any]:
 
 
 def restore_generators(owner: object, states: Mapping[str, Any]) -> None:
-    """Put an object's generators into the states that `capture_generators` returned; paths that are not there are left out."""
+    """Put an object's generators into the states that `capture_generators` returned, where they are still there."""
     if not states:
         return
     for path, found in find_generators(owner).items():

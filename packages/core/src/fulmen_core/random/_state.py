@@ -71,14 +71,14 @@ class RandomStates:
         return state
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Put the generators into the states that `capture` returned; kinds that are absent on one side stay as they are."""
+        """Put the generators into the states that `capture` returned; kinds absent on one side stay as they are."""
         Snapshot.from_plain(state).restore()
         if self._devices is not None and "devices" in state:
             self._devices.set_random_state(state["devices"])
 
 
 def capture_random_state(accelerator: Accelerator | None = None) -> dict[str, Any]:
-    """Return the states of Python's, NumPy's (where it is imported) and torch's global generators, and of the devices'."""
+    """Return the states of Python's, NumPy's (where imported), torch's and the devices' global generators."""
     return RandomStates(accelerator).capture()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any
@@ -24,6 +24,17 @@ class Reading:
     settings: TrainerSettings
     """Arguments that could not be read are at their defaults."""
     problems: tuple[Problem, ...]
+    from_environment: frozenset[str] = frozenset()
+    """Arguments that environment variables gave."""
+
+    def with_variables(self, problems: Iterable[Problem]) -> list[Problem]:
+        """Return the problems; those with arguments from environment variables name the variable."""
+        return [
+            replace(problem, argument=variable_of(problem.argument))
+            if problem.argument in self.from_environment
+            else problem
+            for problem in problems
+        ]
 
 
 def check_settings(**arguments: object) -> TrainerSettings:
@@ -45,8 +56,9 @@ def read_settings(arguments: Mapping[str, object]) -> Reading:
     values, wrong = _validate({name: value for name, value in given.items() if name in NAMES})
     settings = TrainerSettings(**values)
     unknown = [_unknown(name, given[name], name not in arguments) for name in given if name not in NAMES]
-    told = [_say_variable(problem) if problem.argument not in arguments else problem for problem in wrong]
-    return Reading(settings, (*unknown, *told, *conflicts(settings)))
+    reading = Reading(settings, (), frozenset(from_environment) - frozenset(arguments))
+    told = reading.with_variables([*wrong, *conflicts(settings)])
+    return replace(reading, problems=(*unknown, *told))
 
 
 def _validate(given: dict[str, object]) -> tuple[dict[str, Any], list[Problem]]:
@@ -65,7 +77,3 @@ def _unknown(name: str, value: object, in_environment: bool) -> Problem:
         return Problem(name, value, "A Trainer has no such argument.", today)
     remedy = f"Did you mean {near[0]}?" if near else "help(Trainer) lists all arguments."
     return Problem(name, value, "A Trainer has no such argument.", remedy)
-
-
-def _say_variable(problem: Problem) -> Problem:
-    return replace(problem, argument=variable_of(problem.argument))

@@ -20,12 +20,12 @@ def configure(
     """
     reading = read_settings(arguments)
     plan = try_to_resolve(reading.settings.run_request, catalogue, interactive=interactive)
-    problems = [*reading.problems, *_names(reading.settings, catalogue)]
+    problems = [*reading.problems, *reading.with_variables(_names(reading.settings, catalogue))]
     if isinstance(plan, RunPlan) and not problems:
         return reading.settings, plan
     if isinstance(plan, RunPlan):
         raise ConfigurationError(problems)
-    raise ConfigurationError([*problems, *plan.problems], plan.suggestions)
+    raise ConfigurationError([*problems, *reading.with_variables(plan.problems)], plan.suggestions)
 
 
 def _names(settings: TrainerSettings, catalogue: Catalogue) -> Iterator[Problem]:

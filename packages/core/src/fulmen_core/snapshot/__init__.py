@@ -6,9 +6,10 @@ from fulmen_core.snapshot._dump import dump
 from fulmen_core.snapshot._keys import LIGHTNING_VERSION, OWN_KEY, SCALER_KEY, VERSION_KEY
 from fulmen_core.snapshot._restore import (
     read_progress,
+    restore_callbacks,
+    restore_datamodule,
     restore_optimizers,
     restore_position,
-    restore_user_states,
     restore_weights,
 )
 
@@ -19,8 +20,9 @@ __all__ = [
     "VERSION_KEY",
     "dump",
     "read_progress",
+    "restore_callbacks",
+    "restore_datamodule",
     "restore_optimizers",
     "restore_position",
-    "restore_user_states",
     "restore_weights",
 ]

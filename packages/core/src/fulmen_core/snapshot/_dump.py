@@ -78,6 +78,7 @@ def _rank_states(engine: Engine, fit: Fit) -> dict[str, Any]:
     between = engine.progress.phase is Phase.BETWEEN_EPOCHS
     return {
         "data": fit.cursor.state_dict(),
+        "validation": None if fit.validation is None else fit.validation.state_dict(),
         "records": [] if between else training_records_state(engine.recorder, engine.module),
         "gradients": _gradients(engine) if engine.progress.window_filled else {},
     }

@@ -13,7 +13,7 @@ def loops_of(progress: FitProgress, *, manual: bool) -> dict[str, Any]:
     batches, before = progress.batches, progress.batches_before
     total = Counter(*(before + count for count in _counts(batches)))
     steps, scheduler = progress.global_step, progress.scheduler_steps
-    validation = Counter(*[progress.validation_batches] * 4)
+    validation = Counter(*[sum(progress.validation_batches)] * 4)
     step_counts = {"total": _two(steps), "current": _two(steps)}
     return {
         "fit_loop": {
@@ -29,7 +29,10 @@ def loops_of(progress: FitProgress, *, manual: bool) -> dict[str, Any]:
             "epoch_loop.automatic_optimization.optim_progress": {
                 "optimizer": {
                     "step": step_counts if not manual else {"total": _two(0), "current": _two(0)},
-                    "zero_grad": {"total": {**_two(steps), "started": steps}, "current": {**_two(steps), "started": steps}},
+                    "zero_grad": {
+                        "total": {**_two(steps), "started": steps},
+                        "current": {**_two(steps), "started": steps},
+                    },
                 }
             },
             "epoch_loop.manual_optimization.state_dict": {},
@@ -67,7 +70,7 @@ def progress_from(loops: Mapping[str, Any]) -> FitProgress:
         global_step=_steps(fit),
         stepped_batches=fit["epoch_loop.state_dict"].get("_batches_that_stepped", total.processed),
         scheduler_steps=fit["epoch_loop.scheduler_progress"]["total"]["completed"],
-        validation_batches=fit["epoch_loop.val_loop.batch_progress"]["total"]["completed"],
+        validation_batches=[fit["epoch_loop.val_loop.batch_progress"]["total"]["completed"]],
     )
     if ended or batches.processed == 0:
         progress.batches_before = total.processed

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from fulmen_core.trainer._arguments import TrainerArguments
 from fulmen_core.trainer._properties import TrainerState
 from fulmen_core.trainer._trainer import Trainer
 
-__all__ = ["Trainer", "TrainerArguments", "TrainerState"]
+__all__ = ["Trainer", "TrainerState"]

@@ -7,8 +7,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from fulmen_core._pending import EvaluationData
-from fulmen_core.data import TrainingCursor
+from fulmen_core.data import EvaluationData, TrainingCursor
 from fulmen_core.loop import (
     AccumulationWindow,
     AutomaticOptimisation,
@@ -108,7 +107,7 @@ def _bounded(clip: Any, clipping: GradientClipping) -> Any:
 
 
 def _wrapped(engine: Engine, gradients: GradientSteps, *, automatic: bool) -> list[LightningOptimizer]:
-    """Return the optimizers as users get them. Under manual optimisation a step of theirs runs the hooks before a step."""
+    """Return the optimizers as users get them; under manual optimisation their `step` runs the hooks before it."""
 
     def step(optimizer: Optimizer, closure: Any) -> Any:
         if not automatic:

@@ -16,6 +16,7 @@ from fulmen_interfaces import (
     Catalogue,
     ConfigurationError,
     Logger,
+    ModuleError,
     Problem,
     Profiler,
 )
@@ -23,7 +24,9 @@ from fulmen_interfaces import (
 _INSTALL = "`pip install fulmen-callbacks` brings one."
 
 
-def make_loggers(wanted: Logger | str | bool | tuple[Logger | str, ...], catalogue: Catalogue, root: str) -> list[Logger]:
+def make_loggers(
+    wanted: Logger | str | bool | tuple[Logger | str, ...], catalogue: Catalogue, root: str
+) -> list[Logger]:
     """Return the loggers: those given, by name or as objects; for True the first choice among the installed ones."""
     if wanted is True:
         offered = [spec for spec in catalogue.specs(LOGGERS) if spec.priority > 0]
@@ -66,8 +69,14 @@ def make_callbacks(settings: TrainerSettings, run: EffectiveSettings, catalogue:
 
 def with_module_callbacks(callbacks: Sequence[Callback], module: LightningModule) -> tuple[Callback, ...]:
     """Return the callbacks in the order in which they are called, those of the module in the place of their like."""
-    own = module.configure_callbacks()
+    own = module.configure_callbacks() or ()
     own = [own] if isinstance(own, Callback) else list(own)
+    for one in own:
+        if not isinstance(one, Callback):
+            raise ModuleError(
+                f"`{type(module).__name__}.configure_callbacks` returned {one!r} among its callbacks. "
+                "Return objects of classes derived from `Callback`."
+            )
     kinds = {type(one) for one in own}
     kept = [one for one in callbacks if type(one) not in kinds]
     return tuple(sorted([*kept, *own], key=lambda callback: callback.order))

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from fulmen_core.data import DataSource, LightningDataModule
 from fulmen_core.module import LightningModule
 from fulmen_interfaces import Stage
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One call."""
 
     stage: Stage
     module: LightningModule
-    datamodule: Any = None
-    train_dataloaders: Any = None
-    dataloaders: Any = None
-    """Validation loaders of a fit; the loaders of any other stage."""
+    source: DataSource
+    """Where loaders come from."""
     ckpt_path: str | None = None
     weights_only: bool | None = None
     verbose: bool = True
     return_predictions: bool = True
+
+    @property
+    def datamodule(self) -> LightningDataModule | None:
+        """The data module, if one was given."""
+        return self.source.datamodule

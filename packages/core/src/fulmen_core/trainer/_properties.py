@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
-from torch.optim import Optimizer
 
-from fulmen_core.loop import Engine, Fit, FitProgress, Phase
-from fulmen_core.resolve import RunPlan
-from fulmen_core.settings import EffectiveSettings
-from fulmen_core.trainer._session import Session
 from fulmen_interfaces import (
     Accelerator,
     Callback,
@@ -31,6 +25,14 @@ from fulmen_interfaces import (
     Strategy,
     World,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+    from fulmen_core.loop import Engine, Fit
+    from fulmen_core.trainer._runner import Runner
+    from fulmen_core.trainer._session import Session
 
 
 @dataclass(frozen=True)
@@ -50,17 +52,11 @@ class TrainerState:
 class TrainerBase:
     """What the properties read: choices made once, and the session of the present or last run."""
 
-    _plan: RunPlan
-    _run_settings: EffectiveSettings
-    _session: Session | None
-    _strategy: Strategy
-    _precision: Precision
-    _callbacks: list[Callback]
-    _loggers: list[Logger]
+    _runner: Runner
 
     @property
-    def _progress(self) -> FitProgress:
-        return FitProgress() if self._session is None else self._session.parts.progress
+    def _session(self) -> Session | None:
+        return self._runner.session
 
     @property
     def _fit(self) -> Fit | None:
@@ -78,42 +74,42 @@ class ProgressProperties(TrainerBase):
     @property
     def current_epoch(self) -> int:
         """The epoch that is running, from 0; after the last, the number of epochs run."""
-        return self._progress.epoch
+        return 0 if self._session is None else self._session.parts.progress.epoch
 
     @property
     def global_step(self) -> int:
         """Steps of all optimizers so far."""
-        return self._progress.global_step
+        return 0 if self._session is None else self._session.parts.progress.global_step
 
     @property
     def logging_step(self) -> int:
         """The number under which step metrics are written now: training batches that stepped an optimizer so far."""
-        return self._progress.stepped_batches
+        return 0 if self._session is None else self._session.parts.progress.stepped_batches
 
     @property
     def is_last_batch(self) -> bool:
         """Whether the present training batch ends the epoch."""
-        return self._progress.is_last_batch
+        return self._session is not None and self._session.parts.progress.is_last_batch
 
     @property
     def max_epochs(self) -> int:
         """Epochs after which training ends; -1: never."""
-        return self._run_settings.max_epochs
+        return self._runner.settings.max_epochs
 
     @property
     def min_epochs(self) -> int:
         """Epochs before which training does not end early."""
-        return self._run_settings.min_epochs
+        return self._runner.settings.min_epochs
 
     @property
     def max_steps(self) -> int:
         """Optimizer steps after which training ends; -1: never."""
-        return self._run_settings.max_steps
+        return self._runner.settings.max_steps
 
     @property
     def min_steps(self) -> int | None:
         """Optimizer steps before which training does not end early."""
-        return self._run_settings.min_steps
+        return self._runner.settings.min_steps
 
     @property
     def should_stop(self) -> bool:
@@ -191,38 +187,37 @@ class MetricProperties(TrainerBase):
 
     @property
     def logged_metrics(self) -> dict[str, Tensor]:
-        """What was last sent to the loggers, by key."""
+        """The newest value of every metric that goes to loggers, by the key under which it does."""
         if self._session is None:
             return {}
-        return {key: torch.as_tensor(value) for key, value in self._session.parts.results.logged.items()}
+        recorder = self._session.parts.recorder
+        return self._session.parts.results.logged_metrics(recorder.training, recorder.evaluation)
 
     @property
     def progress_bar_metrics(self) -> dict[str, float]:
         """The newest values of metrics logged with `prog_bar=True`; reading them waits for the device."""
         if self._session is None:
             return {}
-        parts = self._session.parts
-        stage = parts.control.stage
-        evaluating = stage is not None and stage.evaluating
-        return parts.results.progress_bar_metrics(parts.recorder.evaluation if evaluating else parts.recorder.training)
+        recorder = self._session.parts.recorder
+        return self._session.parts.results.progress_bar_metrics(recorder.training, recorder.evaluation)
 
     @property
     def loggers(self) -> list[Logger]:
         """All loggers."""
-        return self._loggers
+        return self._runner.parts.loggers
 
     @loggers.setter
     def loggers(self, loggers: Sequence[Logger] | None) -> None:
-        self._loggers = list(loggers or ())
+        self._runner.parts.loggers[:] = loggers or ()
 
     @property
     def logger(self) -> Logger | None:
         """The first logger, if any."""
-        return self._loggers[0] if self._loggers else None
+        return next(iter(self.loggers), None)
 
     @logger.setter
     def logger(self, logger: Logger | None) -> None:
-        self._loggers = [] if logger is None else [logger]
+        self.loggers = [] if logger is None else [logger]
 
     @property
     def log_dir(self) -> str | None:
@@ -234,12 +229,12 @@ class MetricProperties(TrainerBase):
     @property
     def default_root_dir(self) -> str:
         """Where files go if nothing else is said."""
-        return self._run_settings.default_root_dir
+        return self._runner.settings.default_root_dir
 
     @property
     def log_every_n_steps(self) -> int:
         """Optimizer steps between writes of step metrics."""
-        return self._run_settings.log_every_n_steps
+        return self._runner.settings.log_every_n_steps
 
 
 class DataProperties(TrainerBase):
@@ -278,7 +273,7 @@ class DataProperties(TrainerBase):
     @property
     def num_sanity_val_batches(self) -> list[int | float]:
         """Batches of the sanity check, by loader."""
-        steps = self._run_settings.num_sanity_val_steps
+        steps = self._runner.settings.num_sanity_val_steps
         return [min(steps, count) for count in self.num_val_batches]
 
     @property
@@ -299,7 +294,7 @@ class DataProperties(TrainerBase):
     @property
     def accumulate_grad_batches(self) -> int:
         """Batches of a full accumulation window."""
-        return self._run_settings.accumulate_grad_batches if self._fit is None else self._fit.window.size
+        return self._runner.settings.accumulate_grad_batches if self._fit is None else self._fit.window.size
 
     @property
     def enable_validation(self) -> bool:
@@ -309,18 +304,17 @@ class DataProperties(TrainerBase):
     @property
     def check_val_every_n_epoch(self) -> int | None:
         """Epochs between validations; None where batches are counted across epochs."""
-        return self._run_settings.check_val_every_n_epoch
+        return self._runner.settings.check_val_every_n_epoch
 
     @property
     def val_check_interval(self) -> int | float | timedelta:
         """Share of an epoch, training batches, or time between validations."""
-        return self._run_settings.val_check_interval
+        return self._runner.settings.val_check_interval
 
     @property
     def val_check_due(self) -> bool:
         """Whether validation will run right after the present training batch."""
-        fit = self._fit
-        return fit is not None and fit.validation is not None and fit.progress.phase is Phase.BATCH_ENDED and fit.clock.due()
+        return self._fit is not None and self._fit.validation_is_due
 
 
 class HardwareProperties(TrainerBase):
@@ -329,22 +323,22 @@ class HardwareProperties(TrainerBase):
     @property
     def strategy(self) -> Strategy:
         """How training is spread over devices."""
-        return self._strategy
+        return self._runner.parts.strategy
 
     @property
     def accelerator(self) -> Accelerator:
         """The family of devices."""
-        return self._plan.make_accelerator() if self._session is None else self._session.parts.accelerator
+        return self._runner.plan.make_accelerator() if self._session is None else self._session.parts.accelerator
 
     @property
     def precision(self) -> str:
         """The numeric precision, by its canonical name."""
-        return self._plan.precision_spec.policy.name
+        return self._runner.plan.precision_spec.policy.name
 
     @property
     def precision_plugin(self) -> Precision:
         """The numeric precision as an object."""
-        return self._precision
+        return self._runner.parts.precision
 
     @property
     def world(self) -> World:
@@ -379,22 +373,22 @@ class HardwareProperties(TrainerBase):
     @property
     def world_size(self) -> int:
         """Processes of the run."""
-        return self._plan.world_size
+        return self._runner.plan.world_size
 
     @property
     def num_nodes(self) -> int:
         """Machines of the run."""
-        return self._plan.num_nodes
+        return self._runner.plan.num_nodes
 
     @property
     def num_devices(self) -> int:
         """Devices of this machine that the run uses."""
-        return len(self._plan.devices)
+        return len(self._runner.plan.devices)
 
     @property
     def device_ids(self) -> list[int]:
         """Indices of the devices of this machine that the run uses."""
-        return list(self._plan.devices)
+        return list(self._runner.plan.devices)
 
     @property
     def is_global_zero(self) -> bool:
@@ -430,7 +424,7 @@ class ModelProperties(TrainerBase):
     @property
     def callbacks(self) -> list[Callback]:
         """The callbacks; during a run in the order in which they are called, those of the module included."""
-        return self._callbacks if self._session is None else list(self._session.parts.callbacks)
+        return list(self._runner.parts.callbacks) if self._session is None else list(self._session.parts.callbacks)
 
     @property
     def checkpoint_callbacks(self) -> list[Callback]:
@@ -465,7 +459,7 @@ class ModelProperties(TrainerBase):
     @property
     def fast_dev_run(self) -> int:
         """Batches of a trial run; 0 where this is none."""
-        return self._run_settings.fast_dev_run
+        return self._runner.settings.fast_dev_run
 
     def _of_role(self, role: CallbackRole) -> list[Callback]:
         return [callback for callback in self.callbacks if callback.role is role]

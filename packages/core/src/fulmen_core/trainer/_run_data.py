@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fulmen_core._pending import EvaluationData, loaders_for, unshuffled
-from fulmen_core.data import CombinedLoader, TrainingCursor
+from fulmen_core.data import EvaluationData, TrainingCursor, hint_workers, in_fixed_order, training_loader
 from fulmen_core.loop import RunParts
 from fulmen_core.random import RandomStates
 from fulmen_core.trainer._job import Job
@@ -33,15 +32,14 @@ class RunData:
     def training(self) -> TrainingCursor:
         """Return the cursor over the training data."""
         if self._cursor is None:
-            settings = self._parts.settings
-            loader = self._load(Hook.TRAIN_DATALOADER, self._job.train_dataloaders)
-            if isinstance(loader, (list, tuple, dict)) and not _is_one(loader):
-                loader = CombinedLoader(loader, "max_size_cycle")
+            settings, hook = self._parts.settings, Hook.TRAIN_DATALOADER.value
+            loader = training_loader(self._job.source.request(hook))
+            argument = "limit_train_batches"
             if settings.overfit_batches:
-                loader = unshuffled(loader)
-            argument = "overfit_batches" if settings.overfit_batches else "limit_train_batches"
+                loader, argument = in_fixed_order(loader, hook), "overfit_batches"
+            hint_workers(loader, hook)
             self._cursor = TrainingCursor(
-                loader, limit=settings.limit_train_batches, random=self._random, argument=argument
+                loader, limit=settings.limit_train_batches, random=self._random, hook=hook, argument=argument
             )
         return self._cursor
 
@@ -55,8 +53,8 @@ class RunData:
         return self.validates and bool(self._parts.settings.num_sanity_val_steps)
 
     def sanity(self) -> EvaluationData:
-        """Return the data of the sanity check."""
-        return self._load_evaluation(Stage.VALIDATE).limited(self._parts.settings.num_sanity_val_steps)
+        """Return the data of the sanity check: the validation data."""
+        return self._load_evaluation(Stage.VALIDATE)
 
     def evaluation(self) -> EvaluationData:
         """Return the data of `validate`, `test` or `predict`."""
@@ -65,7 +63,7 @@ class RunData:
     def _load_evaluation(self, stage: Stage) -> EvaluationData:
         if stage not in self._evaluation:
             hook, argument, limit = self._limits[stage]
-            loaders = self._load(hook, self._job.dataloaders)
+            loaders = self._job.source.request(hook.value)
             self._evaluation[stage] = EvaluationData(loaders, limit=limit, argument=argument, hook=hook.value)
         return self._evaluation[stage]
 
@@ -93,6 +91,3 @@ class RunData:
         """Ask for loaders again when they are next needed."""
         self._cursor = None
         self._evaluation = {}
-
-    def _load(self, hook: Hook, given: Any) -> Any:
-        return loaders_for(hook.value, given, self._job.datamodule, self._job.module)

@@ -28,7 +28,13 @@ class ModuleLink:
     """What a `LightningModule` sees of the run that it takes part in. Filled as the run is put together."""
 
     def __init__(
-        self, trainer: AttachedTrainer, *, recorder: Recorder, world: World, device: torch.device, collectives: Collectives
+        self,
+        trainer: AttachedTrainer,
+        *,
+        recorder: Recorder,
+        world: World,
+        device: torch.device,
+        collectives: Collectives,
     ) -> None:
         self.trainer = trainer
         self.recorder = recorder

@@ -21,9 +21,10 @@ from fulmen_core.loop import (
 )
 from fulmen_core.snapshot import (
     read_progress,
+    restore_callbacks,
+    restore_datamodule,
     restore_optimizers,
     restore_position,
-    restore_user_states,
     restore_weights,
 )
 from fulmen_core.trainer._assemble import assemble_fit
@@ -104,9 +105,10 @@ def read_checkpoint(session: Session, checkpoint_io: CheckpointIO) -> dict[str, 
         return None
     weights_only = True if job.weights_only is None else job.weights_only
     checkpoint = checkpoint_io.load(job.ckpt_path, map_location="cpu", weights_only=weights_only)
-    restore_user_states(
-        (parts.trainer, parts.module, parts.datamodule), parts.callbacks if job.stage is Stage.FIT else (), checkpoint
-    )
+    parts.module.on_load_checkpoint(checkpoint)
+    if job.stage is Stage.FIT:
+        restore_callbacks(parts, checkpoint)
+    restore_datamodule(parts, checkpoint)
     return checkpoint
 
 
@@ -124,8 +126,14 @@ def _prepared_for_training(session: Session) -> Engine:
     engine.scheduler_configs = configs
     session.link.scheduler_configs = configs
     if not engine.prepared.optimizers:
-        rank_zero_warn(f"`{type(module).__name__}.configure_optimizers` returned no optimizer: nothing will be trained.")
-    module.train()
+        rank_zero_warn(
+            f"`{type(module).__name__}.configure_optimizers` returned no optimizer: nothing will be trained."
+        )
+    if not module.training:
+        rank_zero_warn(
+            f"{type(module).__name__} is in evaluation mode, and is trained so: dropout is off, batch norm does not "
+            "learn. Call `.train()` on it before `fit` if this is not meant."
+        )
     return engine
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch.optim import Optimizer
 
 from fulmen_core._near_miss import near_miss_hooks
-from fulmen_core._pending import EvaluationData
-from fulmen_core.data import LightningDataModule, TrainingCursor
+from fulmen_core.data import EvaluationData, LightningDataModule, TrainingCursor
 from fulmen_core.hparams import hyperparameters_to_log
 from fulmen_core.logging import LoggerGroup, Recorder, Results, SilentRecorder
 from fulmen_core.loop import (
@@ -45,7 +45,6 @@ from fulmen_interfaces import (
     PrepareRequest,
     Profiler,
     RunStatus,
-    Stage,
     Strategy,
     World,
     rank_zero_warn,
@@ -62,7 +61,8 @@ class Ingredients:
     strategy: Strategy
     precision: Precision
     callbacks: Sequence[Callback]
-    loggers: Sequence[Logger]
+    loggers: list[Logger]
+    """As the user set them last."""
     profiler: Profiler | None
     checkpoint_io: CheckpointIO
     adopt: Callable[[Session], None]
@@ -89,7 +89,8 @@ class Session:
         self._prepare_data()
         if parts.datamodule is not None:
             parts.datamodule.setup(stage)
-        self._each_callback(Hook.SETUP, stage)
+        for setup in self._of_callbacks(Hook.SETUP, stage):
+            setup()
         parts.module.setup(stage)
         parts.collectives.barrier("setup")
         parts.module.configure_model()
@@ -130,24 +131,29 @@ class Session:
         """Tell callbacks and data module about the error that ends the run."""
         interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
         self.status = RunStatus.INTERRUPTED if interrupted else RunStatus.FAILED
-        self._each_callback(Hook.ON_EXCEPTION, error)
+        self.parts.recorder.scope = None
+        steps = self._of_callbacks(Hook.ON_EXCEPTION, error)
         if self.parts.datamodule is not None:
-            self.parts.datamodule.on_exception(error)
+            steps.append(partial(self.parts.datamodule.on_exception, error))
+        run_all(steps, failed=True)
 
     def tear_down(self) -> None:
         """Call the teardown hooks and leave nothing behind, whatever each of them raises."""
         parts, stage = self.parts, self.job.stage.value
+        parts.recorder.scope = None
         steps: list[Callable[[], object]] = [self.ingredients.strategy.teardown]
         if parts.datamodule is not None:
-            steps.append(lambda: parts.datamodule.teardown(stage))
-        steps.append(lambda: self._each_callback(Hook.TEARDOWN, stage))
-        steps.append(lambda: parts.module.teardown(stage))
-        steps.append(lambda: parts.loggers.finalize(self.status))
+            steps.append(partial(parts.datamodule.teardown, stage))
+        steps += [
+            *self._of_callbacks(Hook.TEARDOWN, stage),
+            partial(parts.module.teardown, stage),
+            partial(parts.loggers.finalize, self.status),
+        ]
         profiler = parts.profiling.profiler
         if profiler is not None:
             steps += [profiler.describe, lambda: profiler.teardown(stage)]
         steps += [parts.accelerator.teardown, self.link.leave]
-        run_all(steps)
+        run_all(steps, failed=self.status is not RunStatus.FINISHED)
 
     def _prepare_data(self) -> None:
         parts = self.parts
@@ -159,11 +165,10 @@ class Session:
                 owner.prepare_data()
         parts.collectives.barrier("prepare_data")
 
-    def _each_callback(self, hook: Hook, *args: Any) -> None:
-        for callback in self.parts.callbacks:
-            method = overridden(callback, Callback, hook)
-            if method is not None:
-                method(self.parts.trainer, self.parts.module, *args)
+    def _of_callbacks(self, hook: Hook, *args: Any) -> list[Callable[[], object]]:
+        """Return the calls of that hook."""
+        methods = [overridden(callback, Callback, hook) for callback in self.parts.callbacks]
+        return [partial(one, self.parts.trainer, self.parts.module, *args) for one in methods if one is not None]
 
     def _report_near_misses(self) -> None:
         problems = near_miss_hooks(self.parts.module, LightningModule)
@@ -185,9 +190,7 @@ def open_session(ingredients: Ingredients, job: Job, world: World) -> Iterator[S
     ingredients.strategy.start(Placement(world, device, accelerator, plan.make_environment()))
     collectives = ingredients.strategy.collectives
     recorder = Recorder() if settings.record_metrics else SilentRecorder()
-    link = ModuleLink(
-        ingredients.trainer, recorder=recorder, world=world, device=device, collectives=collectives
-    )
+    link = ModuleLink(ingredients.trainer, recorder=recorder, world=world, device=device, collectives=collectives)
     job.module.attach(link)
     callbacks = with_module_callbacks(ingredients.callbacks, job.module)
     parts = RunParts(
@@ -223,15 +226,15 @@ def open_session(ingredients: Ingredients, job: Job, world: World) -> Iterator[S
             session.tear_down()
 
 
-def run_all(steps: Sequence[Callable[[], object]]) -> None:
-    """Run every step even if some fail, then raise the first failure."""
+def run_all(steps: Sequence[Callable[[], object]], *, failed: bool) -> None:
+    """Run every step even if some fail, then raise the first failure; where the run failed before, only warn of it."""
     failures: list[Exception] = []
     for step in steps:
         try:
             step()
         except Exception as error:
             failures.append(error)
-    if failures:
+            if failed:
+                rank_zero_warn(f"Another error came while the run was ending: {type(error).__name__}: {error}")
+    if failures and not failed:
         raise failures[0]
-
-

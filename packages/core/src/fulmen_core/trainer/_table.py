@@ -15,7 +15,10 @@ def results_table(results: Sequence[dict[str, float]], title: str) -> str:
     rows = [["metric", *heads]]
     rows += [[name, *(_number(values.get(name)) for values in by_name)] for name in names]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]) for row in rows]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    ]
     rule = "─" * len(lines[0])
     return "\n".join([rule, lines[0], rule, *lines[1:], rule])
 

@@ -20,7 +20,9 @@ def torch_flags(settings: EffectiveSettings) -> Iterator[None]:
     anomaly = torch.is_anomaly_enabled()
     if settings.deterministic:
         torch.use_deterministic_algorithms(True, warn_only=settings.deterministic == "warn")
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
+        os.environ.setdefault(
+            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+        )  # cuBLAS is deterministic only with a fixed workspace
     if settings.benchmark is not None:
         torch.backends.cudnn.benchmark = settings.benchmark
     if settings.detect_anomaly:

@@ -7,8 +7,7 @@ from typing import Any
 
 import torch
 
-from fulmen_core.data import DataHooks, transfer_function
-from fulmen_core.data._data_hooks import overrides_data_hook
+from fulmen_core.data import DataHooks, overrides_data_hook, transfer_function
 from fulmen_core.loop import Transfer
 from fulmen_interfaces import Hook, PreparedModel
 

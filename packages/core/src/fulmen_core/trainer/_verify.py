@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from fulmen_core.data import DataHooks
-from fulmen_core.data._data_hooks import overrides_data_hook
 from fulmen_core.loop import overridden
 from fulmen_core.module import LightningModule
 from fulmen_core.settings import EffectiveSettings
@@ -30,13 +26,17 @@ def verify(job: Job, settings: EffectiveSettings) -> None:
     """Raise ModuleError with everything that is missing."""
     missing = [*_missing_steps(job), *_missing_data(job), *_contradictions(job, settings)]
     if missing:
-        raise ModuleError(missing[0] if len(missing) == 1 else "\n".join(f"{n}. {text}" for n, text in enumerate(missing, 1)))
+        raise ModuleError(
+            missing[0] if len(missing) == 1 else "\n".join(f"{n}. {text}" for n, text in enumerate(missing, 1))
+        )
 
 
 def has_validation(job: Job) -> bool:
     """Return whether a fit has both a validation step and data for it."""
-    given = job.dataloaders is not None or _offers(job, Hook.VAL_DATALOADER)
-    return given and overridden(job.module, LightningModule, Hook.VALIDATION_STEP) is not None
+    return (
+        job.source.defines(Hook.VAL_DATALOADER.value)
+        and overridden(job.module, LightningModule, Hook.VALIDATION_STEP) is not None
+    )
 
 
 def _missing_steps(job: Job) -> list[str]:
@@ -48,15 +48,16 @@ def _missing_steps(job: Job) -> list[str]:
         missing.append(f"{name} has no `{step}`. {near} Define `{step}(self, batch, batch_idx)`.".replace("  ", " "))
     if job.stage is Stage.FIT and overridden(module, LightningModule, Hook.CONFIGURE_OPTIMIZERS) is None:
         near = did_you_mean(Hook.CONFIGURE_OPTIMIZERS.value, _own_methods(module))
-        text = f"{name} has no `configure_optimizers`. {near} Return an optimizer from it, or None to train without one."
+        text = (
+            f"{name} has no `configure_optimizers`. {near} Return an optimizer from it, or None to train without one."
+        )
         missing.append(text.replace("  ", " "))
     return missing
 
 
 def _missing_data(job: Job) -> list[str]:
     hook = LOADERS[job.stage]
-    given = job.train_dataloaders if job.stage is Stage.FIT else job.dataloaders
-    if given is not None or _offers(job, hook):
+    if job.source.defines(hook.value):
         return []
     owner = type(job.module if job.datamodule is None else job.datamodule).__name__
     return [f"There is no data for `{job.stage}`. Pass loaders to it, or define `{hook}` in {owner}."]
@@ -68,20 +69,15 @@ def _contradictions(job: Job, settings: EffectiveSettings) -> list[str]:
     texts = []
     if settings.gradient_clipping is not None:
         texts.append(
-            f"gradient_clip_val={settings.gradient_clipping.limit} was asked for, but the module optimises manually. "
+            f"gradient_clip_val={settings.gradient_clipping.limit} was asked for, but optimisation is manual. "
             "Call `self.clip_gradients(optimizer, gradient_clip_val=...)` in `training_step` instead."
         )
     if settings.accumulate_grad_batches != 1:
         texts.append(
-            f"accumulate_grad_batches={settings.accumulate_grad_batches} was asked for, but the module optimises manually. "
+            f"accumulate_grad_batches={settings.accumulate_grad_batches} was asked for, but optimisation is manual. "
             "Step every so many batches in `training_step` instead."
         )
     return texts
-
-
-def _offers(job: Job, hook: Hook) -> bool:
-    owner: Any = job.module if job.datamodule is None else job.datamodule
-    return isinstance(owner, DataHooks) and overrides_data_hook(owner, hook.value)
 
 
 def _own_methods(module: LightningModule) -> list[str]:

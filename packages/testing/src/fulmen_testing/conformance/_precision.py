@@ -130,7 +130,7 @@ class PrecisionConformance(Conformance):
             loss = nn.functional.mse_loss(model(x), y)
         exact_x, exact_y = (tensor.double() for tensor in new_batches(1)[0])
         exact = nn.functional.mse_loss(new_model().double()(exact_x), exact_y)
-        assert float(loss) == pytest.approx(float(exact), rel=8 * torch.finfo(self.compute).eps)
+        assert float(loss.detach()) == pytest.approx(float(exact.detach()), rel=8 * torch.finfo(self.compute).eps)
 
     def test_context_can_be_entered_again(self, plugin: Precision, device: torch.device) -> None:
         """If it fails: each call of the factory must give a context of its own; steps may be nested, or raise."""
@@ -165,7 +165,7 @@ class PrecisionConformance(Conformance):
         with self.context(plugin, device):
             loss = nn.functional.mse_loss(model(x), y)
         scaled = scaler.scale(loss)
-        assert float(scaled) > float(loss)
+        assert float(scaled.detach()) > float(loss.detach())
         scaled.backward()  # type: ignore[no-untyped-call]
         scaler.step(optimizer)
         scaler.update()

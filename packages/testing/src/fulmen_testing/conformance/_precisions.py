@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fulmen_interfaces import PRECISIONS, AcceleratorSpec, Catalogue, PrecisionSpec, StrategySpec
+from fulmen_interfaces import PRECISIONS, AcceleratorSpec, PrecisionSpec, StrategySpec, default_catalogue
 from fulmen_testing._fake_precision import FAKE_PRECISION_SPEC
 
 
 def known_precisions() -> list[PrecisionSpec]:
     """Return the precisions that are installed, and float32 in any case."""
-    installed = Catalogue.installed().specs(PRECISIONS)
+    installed = default_catalogue().specs(PRECISIONS)
     names = {one.name for one in installed}
     return installed if FAKE_PRECISION_SPEC.name in names else [FAKE_PRECISION_SPEC, *installed]
 

@@ -1,0 +1,8 @@
+"""Summaries: what a model consists of."""
+
+from __future__ import annotations
+
+from fulmen_callbacks._summary._callback import ModelSummary, RichModelSummary
+from fulmen_callbacks._summary._summarize import LayerSummary, Summary, summarize
+
+__all__ = ["LayerSummary", "ModelSummary", "RichModelSummary", "Summary", "summarize"]

@@ -1,0 +1,60 @@
+"""Looking at loaders before a run reads them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sized
+from typing import Any, cast
+
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
+
+from fulmen_core.data._combined import CombinedLoader
+from fulmen_core.data._stock import is_indexed, reading
+from fulmen_core.data._tree import map_loaders
+from fulmen_interfaces import rank_zero_warn
+
+_log = logging.getLogger("fulmen")
+
+
+def in_fixed_order(loaders: Any, hook: str) -> Any:
+    """Return loaders that give the same batches in every epoch, for `overfit_batches`.
+
+    Stock DataLoaders with a sampler of another kind are read through a copy with a SequentialSampler, with a warning;
+    the user's objects stay as they are. What cannot be read in order that way is returned as it is, with a warning if
+    it has a sampler of its own.
+    """
+    if isinstance(loaders, CombinedLoader):
+        combined = CombinedLoader(map_loaders(loaders.iterables, lambda each: in_fixed_order(each, hook)), loaders.mode)
+        combined.limits = loaders.limits
+        return combined
+    return map_loaders(loaders, lambda loader: _ordered(loader, hook))
+
+
+def _ordered(loader: Any, hook: str) -> Any:
+    if not isinstance(loader, DataLoader) or not is_indexed(loader) or isinstance(loader.sampler, SequentialSampler):
+        return loader
+    batch_sampler, sampler = loader.batch_sampler, SequentialSampler(cast(Sized, loader.dataset))
+    if batch_sampler is not None and type(batch_sampler) is not BatchSampler:
+        rank_zero_warn(
+            "overfit_batches wants the same batches in every epoch, but the batch sampler"
+            f" {type(batch_sampler).__name__} of `{hook}` decides itself what they are."
+            " Give a DataLoader without it if its batches change."
+        )
+        return loader
+    rank_zero_warn(
+        f"overfit_batches wants the same batches in every epoch: the data of `{hook}` is read in its own order, without"
+        f" {type(loader.sampler).__name__}. Give a loader with shuffle=False to say so yourself."
+    )
+    if batch_sampler is None:
+        return reading(loader, sampler)
+    return reading(loader, BatchSampler(sampler, batch_sampler.batch_size, batch_sampler.drop_last))
+
+
+def hint_workers(loader: Any, hook: str) -> None:
+    """Write a line at level DEBUG where a loader reads in this process although there are more processors."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if isinstance(loader, DataLoader) and loader.num_workers == 0 and processors > 1:
+        _log.debug(
+            "%s reads in this process; %d processors could read in DataLoader(num_workers=...).", hook, processors
+        )

@@ -1,0 +1,141 @@
+"""What stands behind a Trainer: everything chosen when it was made, and the session of its present or last run."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from os import PathLike, fspath
+from typing import Any
+
+from fulmen_core.checkpoint import TorchCheckpointIO
+from fulmen_core.data import DataSource, LightningDataModule
+from fulmen_core.loop import Terminated
+from fulmen_core.module import AttachedTrainer, LightningModule
+from fulmen_core.settings import configure, effective
+from fulmen_core.snapshot import dump
+from fulmen_core.trainer._components import make_callbacks, make_loggers, make_profiler
+from fulmen_core.trainer._job import Job
+from fulmen_core.trainer._places import checkpoint_path
+from fulmen_core.trainer._runs import run_evaluation, run_fit, run_prediction
+from fulmen_core.trainer._session import Ingredients, Session
+from fulmen_core.trainer._verify import verify
+from fulmen_interfaces import ModuleError, Stage, default_catalogue
+
+_RUNS = {
+    Stage.FIT: run_fit,
+    Stage.VALIDATE: run_evaluation,
+    Stage.TEST: run_evaluation,
+    Stage.PREDICT: run_prediction,
+}
+
+
+class Runner:
+    """Runs jobs with the parts that a Trainer's arguments stand for."""
+
+    def __init__(self, trainer: AttachedTrainer, arguments: Mapping[str, object]) -> None:
+        catalogue = default_catalogue()
+        settings, self.plan = configure(arguments, catalogue, interactive=_is_interactive())
+        self.settings = effective(settings)
+        self.session: Session | None = None
+        """The present or last run."""
+        self.parts = Ingredients(
+            trainer=trainer,
+            plan=self.plan,
+            settings=self.settings,
+            strategy=self.plan.make_strategy(),
+            precision=self.plan.make_precision(),
+            callbacks=make_callbacks(settings, self.settings, catalogue),
+            loggers=make_loggers(self.settings.logger, catalogue, self.settings.default_root_dir),
+            profiler=make_profiler(self.settings.profiler, catalogue),
+            checkpoint_io=settings.checkpoint_io or TorchCheckpointIO(),
+            adopt=self._adopt,
+        )
+        self._launcher = self.plan.make_launcher()
+
+    def job(
+        self,
+        stage: Stage,
+        module: LightningModule | None,
+        loaders: Mapping[str, Any],
+        datamodule: LightningDataModule | None,
+        ckpt_path: str | PathLike[str] | None,
+        **options: Any,
+    ) -> Job:
+        """Return what is to be run, once everything it needs is there. `loaders` are those passed, by hook."""
+        if module is None:
+            module, ckpt_path = self._last_module(ckpt_path)
+        if not isinstance(module, LightningModule):
+            raise ModuleError(
+                f"`Trainer.{stage}` was given a {type(module).__name__}, but needs a `LightningModule`. "
+                "Derive your module from `fulmen.LightningModule`."
+            )
+        source = DataSource.of(module, given=loaders, datamodule=datamodule, call=stage.value)
+        path = checkpoint_path(ckpt_path, self.parts.callbacks, stage)
+        job = Job(stage=stage, module=module, source=source, ckpt_path=path, **options)
+        verify(job, self.settings)
+        return job
+
+    def run(self, job: Job) -> Any:
+        """Run a job in as many processes as the plan says, and return what it returned on rank zero."""
+        with _exit_codes():
+            return self._launcher.launch(partial(_RUNS[job.stage], self.parts, job), self.plan.launch_settings)
+
+    def save(self, path: str | PathLike[str], *, weights_only: bool, storage_options: Any) -> None:
+        """Write a checkpoint of the present or last run. On every rank; rank zero writes."""
+        if self.session is None or self.session.engine is None:
+            raise ModuleError(
+                "`save_checkpoint` was called, but no model was prepared yet. Call it during or after a run."
+            )
+        engine = self.session.engine
+        hook, engine.recorder.scope = engine.recorder.scope, None  # the hooks of saving cannot log
+        checkpoint = dump(engine, self.session.fit, weights_only=weights_only)
+        engine.recorder.scope = hook
+        if engine.world.is_global_zero:
+            self.parts.checkpoint_io.save(checkpoint, fspath(path), storage_options=storage_options)
+        engine.collectives.barrier("save_checkpoint")
+
+    def stepping_batches(self, accumulate: int) -> int | float:
+        """Return the optimizer steps of the whole fit, as far as they can be foreseen."""
+        if self.session is None:
+            raise ModuleError(
+                "`trainer.estimated_stepping_batches` is known during `fit`, for example in `configure_optimizers`."
+            )
+        settings, batches = self.settings, self.session.data.training().num_batches
+        if settings.max_epochs == -1 or batches == math.inf:
+            return math.inf if settings.max_steps == -1 else settings.max_steps
+        steps = math.ceil(batches / accumulate) * settings.max_epochs
+        return steps if settings.max_steps == -1 else min(steps, settings.max_steps)
+
+    def _last_module(self, path: str | PathLike[str] | None) -> tuple[LightningModule, str | PathLike[str] | None]:
+        """Return the module of the last run, and its best checkpoint where nothing else is asked for."""
+        if self.session is None:
+            raise ModuleError("No model was given, and there is none from an earlier run. Pass `model`.")
+        keeps = self.parts.trainer.checkpoint_callback is not None
+        return self.session.parts.module, "best" if path is None and keeps else path
+
+    def _adopt(self, session: Session) -> None:
+        last, self.session = self.session, session
+        if last is not None and session.job.stage is not Stage.FIT:
+            session.parts.progress = last.parts.progress  # an evaluation counts on where the fit ended
+        if session.job.datamodule is not None:
+            session.job.datamodule.trainer = self.parts.trainer
+
+
+@contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Let Ctrl-C end a program with the code that shells expect; at a prompt it stays an interruption."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        if _is_interactive():
+            raise
+        raise Terminated(signal.SIGINT) from interrupt
+
+
+def _is_interactive() -> bool:
+    """Return whether this is a notebook or a prompt, where no script can be run again."""
+    return hasattr(sys, "ps1") or "ipykernel" in sys.modules
