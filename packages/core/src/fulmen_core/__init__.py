@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fulmen_core.checkpoint import TorchCheckpointIO
     from fulmen_core.data import CombinedLoader, LightningDataModule
     from fulmen_core.module import LightningModule, LightningOptimizer
-    from fulmen_core.resolve import RunPlan, RunRequest, resolve
+    from fulmen_core.resolver import RunPlan, RunRequest, resolve
     from fulmen_core.settings import TrainerSettings
     from fulmen_core.trainer import Trainer
     from fulmen_core.verification import verify_resume
@@ -39,13 +39,13 @@ _HOMES = {
     "LightningDataModule": "data",
     "LightningModule": "module",
     "LightningOptimizer": "module",
-    "RunPlan": "resolve",
-    "RunRequest": "resolve",
+    "RunPlan": "resolver",
+    "RunRequest": "resolver",
     "TorchCheckpointIO": "checkpoint",
     "Trainer": "trainer",
     "TrainerSettings": "settings",
     "isolate_rng": "_seed",
-    "resolve": "resolve",
+    "resolve": "resolver",
     "seed_everything": "_seed",
     "verify_resume": "verification",
 }

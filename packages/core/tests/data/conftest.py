@@ -12,7 +12,7 @@ import numpy
 import pytest
 import torch
 
-from fulmen_core.data import CombinedLoader, TrainingCursor
+from fulmen_core.data import CombinedLoader, TrainingCursor, length_of
 
 
 def seed_all(seed: int) -> None:
@@ -116,7 +116,7 @@ def plain_loop(loader: Any, epochs: int, stop: int | None = None) -> list[Any]:
         batches = (batch for batch, _, _ in loader) if isinstance(loader, CombinedLoader) else loader
         for number, batch in enumerate(batches, 1):
             seen.append((epoch, plain(batch), draws()))
-            if number == stop:
+            if number == stop and stop != length_of(loader):
                 break
     return seen
 

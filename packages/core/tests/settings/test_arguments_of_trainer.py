@@ -248,5 +248,5 @@ def test_arguments_that_contradict_each_other_are_refused(arguments, at_fault):
 
 
 def test_pydantic_is_not_imported_before_the_first_check():
-    code = "import fulmen_core.settings, fulmen_core.resolve, sys; print('pydantic' in sys.modules)"
+    code = "import fulmen_core.settings, fulmen_core.resolver, sys; print('pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"

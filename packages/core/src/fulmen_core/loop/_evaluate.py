@@ -141,10 +141,10 @@ def run_batches(
                 recorder.scope = None
                 batch = transfer(batch, loader_idx)
             recorder.batch = batch
-            begin(batch, batch_idx, loader_idx)
+            begin(batch, batch_idx, *tail)
             recorder.scope = scope
             outputs = step(batch, batch_idx, *tail)
-            end(outputs, batch, batch_idx, loader_idx)
+            end(outputs, batch, batch_idx, *tail)
             if keep is not None:
                 keep(loader_idx, outputs)
             if mark_step is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fulmen_core.resolve import RunPlan, try_to_resolve
+from fulmen_core.resolver import RunPlan, try_to_resolve
 from fulmen_core.settings._check import read_settings
 from fulmen_core.settings._settings import TrainerSettings
 from fulmen_interfaces import LOGGERS, PROFILERS, Catalogue, ConfigurationError, PluginError, Problem, Role

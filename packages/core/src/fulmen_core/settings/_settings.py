@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, TypeAlias
 
-from fulmen_core.resolve import RunRequest
+from fulmen_core.resolver import RunRequest
 from fulmen_interfaces import (
     Accelerator,
     Callback,

@@ -27,7 +27,7 @@ from fulmen_core.loop import (
     overridden,
 )
 from fulmen_core.module import LightningModule
-from fulmen_core.resolve import RunPlan
+from fulmen_core.resolver import RunPlan
 from fulmen_core.settings import EffectiveSettings
 from fulmen_core.trainer._components import with_module_callbacks
 from fulmen_core.trainer._job import Job

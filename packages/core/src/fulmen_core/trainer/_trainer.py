@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from fulmen_core.data import LightningDataModule
     from fulmen_core.module import LightningModule
-    from fulmen_core.resolve import RunPlan
+    from fulmen_core.resolver import RunPlan
     from fulmen_core.trainer._arguments import TrainerArguments
 
 StrPath = str | PathLike[str]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fulmen_core.resolve._examine import examine, plan_of
-from fulmen_core.resolve._lookup import Lookup
-from fulmen_core.resolve._plan import RunPlan
-from fulmen_core.resolve._request import RunRequest
-from fulmen_core.resolve._suggest import suggestions, with_remedies
+from fulmen_core.resolver._examine import examine, plan_of
+from fulmen_core.resolver._lookup import Lookup
+from fulmen_core.resolver._plan import RunPlan
+from fulmen_core.resolver._request import RunRequest
+from fulmen_core.resolver._suggest import suggestions, with_remedies
 from fulmen_interfaces import Catalogue, ConfigurationError, Problem
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fulmen_core.resolve import RunRequest, resolve
+from fulmen_core.resolver import RunRequest, resolve
 from fulmen_interfaces import (
     ACCELERATORS,
     CLUSTER_ENVIRONMENTS,

@@ -8,11 +8,11 @@ from difflib import SequenceMatcher
 from itertools import combinations, islice, product
 from typing import Any
 
-from fulmen_core.resolve._devices import parse_devices
-from fulmen_core.resolve._examine import examine
-from fulmen_core.resolve._lookup import Lookup
-from fulmen_core.resolve._request import ARGUMENTS, AUTO, RunRequest
-from fulmen_core.resolve._words import cure_for_word, meant_by
+from fulmen_core.resolver._devices import parse_devices
+from fulmen_core.resolver._examine import examine
+from fulmen_core.resolver._lookup import Lookup
+from fulmen_core.resolver._request import ARGUMENTS, AUTO, RunRequest
+from fulmen_core.resolver._words import cure_for_word, meant_by
 from fulmen_interfaces import ACCELERATORS, PRECISIONS, STRATEGIES, PluginError, Problem, Role
 
 NEAR = 0.6

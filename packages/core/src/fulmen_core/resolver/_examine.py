@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from fulmen_core.resolve._choose import choose_accelerator, choose_precision, choose_strategy, reason_of_absence
-from fulmen_core.resolve._chosen import Chosen
-from fulmen_core.resolve._devices import DeviceWish, parse_devices, place_devices
-from fulmen_core.resolve._fit import Combination, misfits, misfits_of_strategy
-from fulmen_core.resolve._launchers import choose_launcher
-from fulmen_core.resolve._lookup import Lookup
-from fulmen_core.resolve._plan import RunPlan
-from fulmen_core.resolve._request import AUTO, RunRequest
-from fulmen_core.resolve._words import install_hint
+from fulmen_core.resolver._choose import choose_accelerator, choose_precision, choose_strategy, reason_of_absence
+from fulmen_core.resolver._chosen import Chosen
+from fulmen_core.resolver._devices import DeviceWish, parse_devices, place_devices
+from fulmen_core.resolver._fit import Combination, misfits, misfits_of_strategy
+from fulmen_core.resolver._launchers import choose_launcher
+from fulmen_core.resolver._lookup import Lookup
+from fulmen_core.resolver._plan import RunPlan
+from fulmen_core.resolver._request import AUTO, RunRequest
+from fulmen_core.resolver._words import install_hint
 from fulmen_interfaces import (
     ACCELERATORS,
     STRATEGIES,

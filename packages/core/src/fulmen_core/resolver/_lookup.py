@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
-from fulmen_core.resolve._chosen import Chosen, Given
+from fulmen_core.resolver._chosen import Chosen, Given
 from fulmen_interfaces import (
     ACCELERATORS,
     CLUSTER_ENVIRONMENTS,

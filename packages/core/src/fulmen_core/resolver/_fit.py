@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fulmen_core.resolve._request import RunRequest
+from fulmen_core.resolver._request import RunRequest
 from fulmen_interfaces import AcceleratorSpec, DType, PrecisionPolicy, Problem, Refusal, StrategySpec, World
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from fulmen_core.resolve._chosen import Chosen, Given
-from fulmen_core.resolve._lookup import Lookup
-from fulmen_core.resolve._request import AUTO
-from fulmen_core.resolve._words import install_hint, remedy_for_word
+from fulmen_core.resolver._chosen import Chosen, Given
+from fulmen_core.resolver._lookup import Lookup
+from fulmen_core.resolver._request import AUTO
+from fulmen_core.resolver._words import install_hint, remedy_for_word
 from fulmen_interfaces import (
     ACCELERATORS,
     PRECISIONS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fulmen_core.resolve import RunRequest, resolve
+from fulmen_core.resolver import RunRequest, resolve
 from fulmen_interfaces import (
     ACCELERATORS,
     LAUNCHERS,

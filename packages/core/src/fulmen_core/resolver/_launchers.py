@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from fulmen_core.resolve._chosen import Chosen
-from fulmen_core.resolve._lookup import Lookup
+from fulmen_core.resolver._chosen import Chosen
+from fulmen_core.resolver._lookup import Lookup
 from fulmen_interfaces import (
     LAUNCHERS,
     ClusterEnvironment,

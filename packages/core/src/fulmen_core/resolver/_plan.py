@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fulmen_core.resolve._chosen import Chosen
-from fulmen_core.resolve._launchers import JoinLauncher
-from fulmen_core.resolve._lookup import detected
-from fulmen_core.resolve._request import RunRequest
+from fulmen_core.resolver._chosen import Chosen
+from fulmen_core.resolver._launchers import JoinLauncher
+from fulmen_core.resolver._lookup import detected
+from fulmen_core.resolver._request import RunRequest
 from fulmen_interfaces import (
     Accelerator,
     AcceleratorSpec,

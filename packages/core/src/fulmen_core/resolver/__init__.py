@@ -5,10 +5,10 @@ Nothing here knows a plugin. What goes together is read off their specs.
 
 from __future__ import annotations
 
-from fulmen_core.resolve._chosen import Chosen
-from fulmen_core.resolve._launchers import JoinLauncher
-from fulmen_core.resolve._plan import RunPlan
-from fulmen_core.resolve._request import RunRequest
-from fulmen_core.resolve._resolve import resolve, try_to_resolve
+from fulmen_core.resolver._chosen import Chosen
+from fulmen_core.resolver._launchers import JoinLauncher
+from fulmen_core.resolver._plan import RunPlan
+from fulmen_core.resolver._request import RunRequest
+from fulmen_core.resolver._resolve import resolve, try_to_resolve
 
 __all__ = ["Chosen", "JoinLauncher", "RunPlan", "RunRequest", "resolve", "try_to_resolve"]

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from fulmen_core.resolve import RunRequest, resolve
+from fulmen_core.resolver import RunRequest, resolve
 from fulmen_interfaces import (
     ACCELERATORS,
     STRATEGIES,
