@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from fulmen_interfaces._accelerator import (
     Accelerator,
+    AcceleratorSpec,
     Probe,
     SupportsAsyncTransfer,
     SupportsDeviceStats,
@@ -61,24 +62,19 @@ from fulmen_interfaces._launch import ClusterEnvironment, InProcessLauncher, Lau
 from fulmen_interfaces._logger import Logger
 from fulmen_interfaces._names import KNOWN_DISTRIBUTIONS, did_you_mean
 from fulmen_interfaces._params import PlainValue, flat_params, plain_params, plain_value
-from fulmen_interfaces._precision import DType, GradScaler, Precision, PrecisionPolicy
+from fulmen_interfaces._plugin import Alias, PluginSpec
+from fulmen_interfaces._precision import ALL_DTYPES, DType, GradScaler, Precision, PrecisionPolicy
 from fulmen_interfaces._profiler import Profiler
 from fulmen_interfaces._rank import get_rank, rank_zero_info, rank_zero_only, rank_zero_warn
 from fulmen_interfaces._schedule import LRSchedulerConfig
 from fulmen_interfaces._specs import (
-    ALL_DTYPES,
-    AcceleratorSpec,
-    Alias,
     CallbackSpec,
     CheckpointIOSpec,
     ClusterEnvironmentSpec,
     LauncherSpec,
     LoggerSpec,
-    PluginSpec,
     PrecisionSpec,
     ProfilerSpec,
-    Refusal,
-    StrategySpec,
 )
 from fulmen_interfaces._stages import RunningStage, RunStatus, Stage
 from fulmen_interfaces._strategy import (
@@ -89,8 +85,10 @@ from fulmen_interfaces._strategy import (
     Placement,
     PreparedModel,
     PrepareRequest,
+    Refusal,
     StateAccess,
     Strategy,
+    StrategySpec,
     SupportsModuleInit,
     SupportsShardedCheckpoint,
 )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from fulmen_interfaces._plugin import PluginSpec
+from fulmen_interfaces._precision import ALL_DTYPES, DType
+
 if TYPE_CHECKING:
     import torch
-
-    from fulmen_interfaces._specs import AcceleratorSpec
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,32 @@ class Accelerator(Protocol):
     def teardown(self) -> None:
         """Free what was cached. Called once per process, at the end, also after errors."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcceleratorSpec(PluginSpec[Accelerator]):
+    """A family of devices."""
+
+    device_type: str
+    """The type of its `torch.device`."""
+    probe: Callable[[], Probe]
+    """Looks for devices, without taking them."""
+    priority: int
+    """`accelerator="auto"` takes the highest of those that are available. CPU is 0."""
+    families: frozenset[str] = frozenset()
+    """Common names that it answers to where it is available: `gpu`."""
+    dtypes: frozenset[DType] = ALL_DTYPES
+    """Types in which it computes."""
+    autocast: frozenset[DType] = frozenset()
+    """Types to which `torch.autocast` can lower operations there."""
+    loss_scaling: bool = False
+    """Whether `torch.amp.GradScaler` works there."""
+    process_group: str | None = None
+    """Backend of `torch.distributed` for its tensors; None: it cannot take part in a group."""
+    indexed: bool = True
+    """Whether devices are numbered; if not, asking for n devices means n processes."""
+    auto_devices: int | None = None
+    """Devices that `devices="auto"` takes; None: all that are found."""
 
 
 @runtime_checkable

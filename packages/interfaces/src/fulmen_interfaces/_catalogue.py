@@ -10,21 +10,20 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
+from fulmen_interfaces._accelerator import AcceleratorSpec
 from fulmen_interfaces._errors import BrokenPlugin, DuplicatePlugin, UnknownPlugin
 from fulmen_interfaces._names import KNOWN_DISTRIBUTIONS, did_you_mean
+from fulmen_interfaces._plugin import Alias, PluginSpec
 from fulmen_interfaces._specs import (
-    AcceleratorSpec,
-    Alias,
     CallbackSpec,
     CheckpointIOSpec,
     ClusterEnvironmentSpec,
     LauncherSpec,
     LoggerSpec,
-    PluginSpec,
     PrecisionSpec,
     ProfilerSpec,
-    StrategySpec,
 )
+from fulmen_interfaces._strategy import StrategySpec
 
 S = TypeVar("S", bound=PluginSpec[Any])
 

@@ -25,6 +25,9 @@ class DType(str, Enum):
         return self.value
 
 
+ALL_DTYPES = frozenset(DType)
+
+
 @dataclass(frozen=True)
 class PrecisionPolicy:
     """Which element type is used where.

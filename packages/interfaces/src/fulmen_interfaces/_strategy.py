@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from fulmen_interfaces._precision import Precision
+from fulmen_interfaces._plugin import PluginSpec
+from fulmen_interfaces._precision import ALL_DTYPES, DType, Precision
 from fulmen_interfaces._world import Collectives, World
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from fulmen_interfaces._accelerator import Accelerator
     from fulmen_interfaces._launch import ClusterEnvironment
-    from fulmen_interfaces._specs import StrategySpec
 
 
 class ClipAlgorithm(str, Enum):
@@ -180,6 +180,43 @@ class Strategy(Protocol):
     def teardown(self) -> None:
         """Leave the other processes and free what was held. Called on every rank, also after errors."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """A combination that a strategy cannot run although each part alone would do."""
+
+    reason: str
+    remedy: str
+    device_types: frozenset[str] | None = None
+    """It applies to these device types; None: to all."""
+    precisions: frozenset[str] | None = None
+    """It applies to these precisions, by canonical name; None: to all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrategySpec(PluginSpec[Strategy]):
+    """A way to train over processes."""
+
+    priority: int
+    """`strategy="auto"` takes the highest of those that fit."""
+    max_devices: int | None = None
+    """Devices in all machines together that it can use; None: any number."""
+    multi_node: bool = True
+    """Whether it works over several machines."""
+    needs_process_group: bool = True
+    """Whether it needs `torch.distributed` also with one process."""
+    launcher: str | None = None
+    """The launcher that starts its processes where nothing else did; None: the calling process alone."""
+    device_types: frozenset[str] | None = None
+    """Device types that it supports; None: any."""
+    autocast: frozenset[DType] = ALL_DTYPES
+    """Types that it can compute in while weights stay in another."""
+    cast: frozenset[DType] = ALL_DTYPES
+    """Types that the whole model can be converted to."""
+    loss_scaling: bool = True
+    """Whether it can scale the loss."""
+    refusals: tuple[Refusal, ...] = ()
 
 
 @runtime_checkable
