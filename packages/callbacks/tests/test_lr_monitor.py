@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from callback_fakes import Module
 from torch.optim.lr_scheduler import StepLR
 
 from fulmen_callbacks import LearningRateMonitor
@@ -16,11 +17,12 @@ def parameters() -> list[torch.nn.Parameter]:
 
 def run(callback: LearningRateMonitor, trainer: Any, *, accumulate: int = 1) -> list[tuple[int, dict[str, float]]]:
     """Three batches in each of two epochs, the schedulers stepped as a fit does."""
-    callback.on_train_start(trainer, None)
+    module: Any = Module()
+    callback.on_train_start(trainer, module)
     for _ in range(2):
-        callback.on_train_epoch_start(trainer, None)
+        callback.on_train_epoch_start(trainer, module)
         for batch in range(3):
-            callback.on_train_batch_start(trainer, None, None, batch)
+            callback.on_train_batch_start(trainer, module, None, batch)
             if (batch + 1) % accumulate and batch != 2:
                 continue
             for optimizer in trainer.optimizers:
@@ -29,6 +31,7 @@ def run(callback: LearningRateMonitor, trainer: Any, *, accumulate: int = 1) -> 
             for config in trainer.lr_scheduler_configs:
                 if config.interval == "step" or batch == 2:
                     config.scheduler.step()
+    assert all(module.logged.items() >= row.items() for _, row in trainer.loggers[0].rows[-1:])
     return [(step, {name: round(value, 6) for name, value in row.items()}) for step, row in trainer.loggers[0].rows]
 
 

@@ -65,7 +65,7 @@ class LearningRateMonitor(Callback):
 
     def on_train_epoch_start(self, trainer: TrainerView, pl_module: ModuleView) -> None:
         if self.logging_interval != "step":
-            self._log(trainer, "any" if self.logging_interval else "epoch")
+            self._log(trainer, pl_module, "any" if self.logging_interval else "epoch")
 
     def on_train_batch_start(self, trainer: TrainerView, pl_module: ModuleView, batch: Any, batch_idx: int) -> None:
         step = trainer.logging_step
@@ -73,16 +73,19 @@ class LearningRateMonitor(Callback):
         if self.logging_interval == "epoch" or step == self._logged_step or not every or (step + 1) % every:
             return
         self._logged_step = step
-        self._log(trainer, "any" if self.logging_interval else "step")
+        self._log(trainer, pl_module, "any" if self.logging_interval else "step")
 
-    def _log(self, trainer: TrainerView, interval: str) -> None:
+    def _log(self, trainer: TrainerView, pl_module: ModuleView, interval: str) -> None:
         """Log the groups whose scheduler steps at that interval, and those that have none."""
         values: dict[str, float] = {}
         for watched in self._watched:
             if interval == "any" or not watched.intervals or interval in watched.intervals:
                 values.update(self._values(watched))
                 self.lrs[watched.name].append(values[watched.name])
-        if values and trainer.is_global_zero:
+        if not values:
+            return
+        pl_module.log_dict(values, logger=False)  # for callbacks that watch or name files by it
+        if trainer.is_global_zero:
             for logger in trainer.loggers:
                 logger.log_metrics(values, step=trainer.logging_step)
 

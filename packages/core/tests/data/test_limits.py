@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ INF = float("inf")
 
 
 class Stream(IterableDataset[int]):
-    """Has a length only if told so."""
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(5))
 
 
 class SizedStream(Stream):
@@ -59,7 +61,7 @@ def test_the_share_that_is_proposed_works() -> None:
     for length in range(1, 200):
         with pytest.raises(ConfigurationError) as caught:
             batches_under_limit(length, 0.5 / length, "limit_val_batches")
-        proposed = float(caught.value.problems[0].remedy.split()[2].rstrip(","))
+        proposed = float(caught.value.problems[0].remedy.split()[3].rstrip(","))
         assert batches_under_limit(length, proposed, "limit_val_batches") == 1
 
 

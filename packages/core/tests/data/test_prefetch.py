@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from fulmen_core.data import prefetch_to_device
+from fulmen_core.data import DevicePrefetch, prefetch_to_device
 from fulmen_interfaces import SupportsAsyncTransfer
 
 DEVICE = torch.device("meta")
@@ -50,7 +50,7 @@ def run(count: int) -> list[str]:
         streams.log.append(f"copy {batch['x'].shape[0]}")
         return {**batch, "x": batch["x"].to(DEVICE)}
 
-    for batch in prefetch_to_device(batches(), move, streams, DEVICE):
+    for batch in prefetch_to_device(batches(), DevicePrefetch(move, streams, DEVICE)):
         assert batch["x"].device == DEVICE
         streams.log.append(f"use {batch['x'].shape[0]}")
     return streams.log

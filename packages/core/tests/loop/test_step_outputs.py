@@ -131,10 +131,33 @@ def test_what_cannot_be_trained_on_is_told_with_what_can(make: Any, message: str
         trainer().fit(returning(make)(), loader(1))
 
 
-@pytest.mark.parametrize("make", [lambda loss: 1.5, lambda loss: "loss", lambda loss: {"loss": "x"}])
-def test_a_manual_step_returns_tensors_dicts_or_nothing(make: Any) -> None:
+@pytest.mark.parametrize("returned", [1.5, "loss", {"loss": "x"}])
+@pytest.mark.parametrize("somebody_looks", [False, True])
+def test_a_manual_step_returns_tensors_dicts_or_nothing(returned: Any, somebody_looks: bool) -> None:
+    class Manual(Line):
+        def __init__(self) -> None:
+            super().__init__()
+            self.automatic_optimization = False
+
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            return returned
+
+    class Looking(Callback):
+        def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+            pass
+
     with pytest.raises(StepOutputError, match="Return the loss"):
-        trainer().fit(returning(make, manual=True)(), loader(1))
+        trainer(callbacks=[Looking()] if somebody_looks else []).fit(Manual(), loader(1))
+
+
+def test_the_outputs_are_empty_where_an_optimizer_step_never_asked_for_them() -> None:
+    class Lazy(Returning):
+        def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+            pass
+
+    module = Lazy()
+    trainer().fit(module, loader(1))
+    assert module.outputs == [{}]
 
 
 @pytest.mark.parametrize("value", [None, 1, "text", object(), [torch.ones(2)]])

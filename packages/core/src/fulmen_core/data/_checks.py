@@ -32,9 +32,13 @@ def in_fixed_order(loaders: Any, hook: str) -> Any:
 
 
 def _ordered(loader: Any, hook: str) -> Any:
-    if not isinstance(loader, DataLoader) or not is_indexed(loader) or isinstance(loader.sampler, SequentialSampler):
+    if not isinstance(loader, DataLoader) or not is_indexed(loader):
         return loader
-    batch_sampler, sampler = loader.batch_sampler, SequentialSampler(cast(Sized, loader.dataset))
+    batch_sampler = loader.batch_sampler
+    decides = loader.sampler if batch_sampler is None else getattr(batch_sampler, "sampler", batch_sampler)
+    if isinstance(decides, SequentialSampler):
+        return loader
+    sampler = SequentialSampler(cast(Sized, loader.dataset))
     if batch_sampler is not None and type(batch_sampler) is not BatchSampler:
         rank_zero_warn(
             "overfit_batches wants the same batches in every epoch, but the batch sampler"
@@ -44,7 +48,7 @@ def _ordered(loader: Any, hook: str) -> Any:
         return loader
     rank_zero_warn(
         f"overfit_batches wants the same batches in every epoch: the data of `{hook}` is read in its own order, without"
-        f" {type(loader.sampler).__name__}. Give a loader with shuffle=False to say so yourself."
+        f" {type(decides).__name__}. Give a loader with shuffle=False to say so yourself."
     )
     if batch_sampler is None:
         return reading(loader, sampler)

@@ -76,6 +76,11 @@ class TrainingCursor:
         self._loaded: dict[str, Any] | None = None
         self._skip = 0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether an epoch was begun and not read to its end."""
+        return self._open
+
     def epoch(self, epoch: int) -> Iterator[Any]:
         """Return that epoch's batches: all of them, or those behind the position that was loaded."""
         loaded, self._loaded = self._loaded, None
@@ -90,6 +95,8 @@ class TrainingCursor:
             if loaded["source"] is not None:
                 self._source.settle(self._source.read_position(loaded["source"]))
             self._restore_random(loaded)
+            if loaded["epoch"] == epoch and self.batches_read and not loaded["open"]:  # it was read to its end
+                return iter(())
         set_epoch(self.loader, epoch)
         batches = self._fresh()
         skip, self._skip = self._skip, 0

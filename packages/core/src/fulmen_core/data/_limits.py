@@ -32,9 +32,9 @@ def batches_under_limit(length: int | float, limit: int | float, argument: str) 
     batches = int(length * limit)
     if batches == 0 and length > 0:
         reason = f"That share of {length} batches is less than one batch."
-        raise _problem(
-            argument, limit, reason, f"Give at least {1 / length:.3g}, or the number of batches: {argument}=1."
-        )
+        precision = 10 ** (len(str(length)) + 2)
+        least = math.ceil(precision / length) / precision  # rounded up, so that it is one batch
+        raise _problem(argument, limit, reason, f"Give at least {least}, or the number of batches: {argument}=1.")
     return batches
 
 

@@ -38,18 +38,12 @@ class DevicePrefetch:
         return batch
 
 
-def prefetch_to_device(
-    batches: Iterator[Any],
-    move: Callable[[Any], Any],
-    accelerator: SupportsAsyncTransfer,
-    device: torch.device,
-) -> Iterator[Any]:
+def prefetch_to_device(batches: Iterator[Any], prefetch: DevicePrefetch) -> Iterator[Any]:
     """Yield the batches on the device; the copy of each is issued before the one in front of it is given.
 
-    It reads one batch ahead of what it gave: for evaluation, and for loops without a position. For training, give a
+    It reads one batch ahead of what it gave: for evaluation, and for loops without a position. For training, give the
     `DevicePrefetch` to the `TrainingCursor`, whose position stays right.
     """
-    prefetch = DevicePrefetch(move, accelerator, device)
     upcoming: Any = _END
     for batch in batches:
         if upcoming is not _END:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fulmen_core.logging._accumulators import Value
 from fulmen_core.logging._loggers import LoggerGroup
+from fulmen_core.logging._metrics import metric_states, restore_metric_states
 from fulmen_core.logging._policy import LOG_POLICIES, LogPolicy
 from fulmen_core.logging._recorder import Recorder, RecordGroup, Scope, SilentRecorder
 from fulmen_core.logging._results import Results, numbers
@@ -19,7 +20,9 @@ __all__ = [
     "Scope",
     "SilentRecorder",
     "Value",
+    "metric_states",
     "numbers",
+    "restore_metric_states",
     "restore_training_records",
     "training_records_state",
 ]

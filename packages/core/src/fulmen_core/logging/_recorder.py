@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 
 from fulmen_core.data import BatchSizes
 from fulmen_core.logging._accumulators import make_accumulator
+from fulmen_core.logging._metrics import is_metric
 from fulmen_core.logging._policy import LOG_POLICIES, LogPolicy
 from fulmen_core.logging._record import Record, RecordOptions
 from fulmen_interfaces import Hook, LoggingError, did_you_mean
@@ -64,6 +64,20 @@ class Recorder:
     def scopes(self, group: RecordGroup) -> list[Scope]:
         """Return the scopes of a group in which something may have been logged."""
         return [scope for scope in self._scopes.values() if scope.group is group]
+
+    def begin_training(self) -> None:
+        """Forget the records of training."""
+        for scope in self.scopes(self.training):
+            scope.records.clear()
+            scope.names.clear()
+        self.training.records.clear()
+
+    def adopt(self, record: Record, hook: Hook) -> None:
+        """Take a record of training that a checkpoint held."""
+        scope = self.scope_of(hook, self.training)
+        scope.records[record.key] = record
+        scope.names[record.options.key] = record.options
+        self.training.records.append(record)
 
     def begin_evaluation(self) -> None:
         """Forget the records of the evaluation before: the next may have other loaders."""
@@ -119,7 +133,7 @@ class Recorder:
                 f"`self.log({name!r}, ...)` was called twice in `{scope.hook}` with different arguments. "
                 "Use the same arguments for one name, or two names."
             )
-        metric = value if _is_metric(value) else None
+        metric = value if is_metric(value) else None
         accumulator = None
         if options.on_epoch and metric is None:
             accumulator = make_accumulator(reduce_fx)
@@ -180,9 +194,3 @@ class SilentRecorder(Recorder):
 
     def log(self, *args: Any, **kwargs: Any) -> None:
         """Leave the value out."""
-
-
-def _is_metric(value: object) -> bool:
-    """Return whether a value is a torchmetrics metric; torchmetrics is asked only if the user imported it."""
-    torchmetrics = sys.modules.get("torchmetrics")
-    return torchmetrics is not None and isinstance(value, torchmetrics.Metric)

@@ -2,61 +2,81 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
+import torch
 from torch import nn
 
 from fulmen_core.logging._accumulators import make_accumulator
 from fulmen_core.logging._record import Record, RecordOptions
 from fulmen_core.logging._recorder import Recorder
-from fulmen_interfaces import Hook
+from fulmen_interfaces import Hook, rank_zero_warn
 
 _PLAIN = (str, bool, int, float, type(None))
+_REDUCTION = 5  # its place in a record's key
 
 
 def training_records_state(recorder: Recorder, module: nn.Module) -> list[dict[str, Any]]:
-    """Return the training records as tensors and plain values.
+    """Return the training records as tensors and plain values, in the order of their first use.
 
-    Left out are records whose arguments are no plain values (a function as `reduce_fx`, a process group): their values
-    since the epoch's start are lost on resume.
+    Left out are those whose arguments cannot be written down: a process group, or metrics that are no part of the module.
     """
-    return [
-        _record_state(record, scope.hook, module)
+    hooks = {
+        id(record): scope.hook
         for scope in recorder.scopes(recorder.training)
-        for record in dict.fromkeys(scope.records.values())
-        if all(isinstance(part, _PLAIN) for part in record.key)
+        for record in scope.records.values()
+    }
+    names = {id(part): name for name, part in module.named_modules()}
+    return [
+        {
+            **_record_state(record, hooks[id(record)]),
+            "key": [part if isinstance(part, _PLAIN) else _name_of(part, module) for part in record.key],
+            "metric": None if record.metric is None else names[id(record.metric)],
+        }
+        for record in recorder.training.records
+        if (record.metric is None or id(record.metric) in names) and _can_be_written(record.key)
     ]
 
 
-def restore_training_records(recorder: Recorder, module: nn.Module, states: list[dict[str, Any]]) -> None:
-    """Put records back as `training_records_state` returned them."""
-    modules = dict(module.named_modules())
-    for state in states:
-        scope = recorder.scope_of(Hook(state["hook"]), recorder.training)
-        options = RecordOptions(**state["options"], sync_dist_group=None)
-        metric = modules.get(state["metric"]) if state["metric"] is not None else None
-        accumulator = make_accumulator(state["key"][5]) if state["accumulator"] is not None else None
-        record = Record(options, accumulator, metric)
-        record.key = tuple(state["key"])
-        record.last, record.updated = state["last"], state["updated"]
-        record.fresh, record.live = state["fresh"], state["live"]
-        record.dtype = state["dtype"]
-        if accumulator is not None:
-            accumulator.load_state_dict(state["accumulator"])
-        if metric is not None:
-            metric.load_state_dict(state["metric_state"], strict=False)
-        scope.records[record.key] = record
-        scope.names[options.key] = options
-        recorder.training.records.append(record)
+def restore_training_records(recorder: Recorder, module: nn.Module, states: Sequence[Mapping[str, Any]]) -> None:
+    """Put records as `training_records_state` returned them in the place of all that are there."""
+    recorder.begin_training()
+    lost = [state["options"]["name"] for state in states if not _restore_record(recorder, module, state)]
+    if lost:
+        rank_zero_warn(
+            f"What was logged of {', '.join(lost)} since this epoch began cannot be put back: its epoch value will be that "
+            "of the rest. Give `reduce_fx` as a word, or as a function that the module's file defines or imports by name."
+        )
 
 
-def _record_state(record: Record, hook: Hook, module: nn.Module) -> dict[str, Any]:
+def _restore_record(recorder: Recorder, module: nn.Module, state: Mapping[str, Any]) -> bool:
+    key = list(state["key"])
+    if isinstance(key[_REDUCTION], Mapping):
+        key[_REDUCTION] = _function_named(key[_REDUCTION]["name"], module)
+    metric = dict(module.named_modules()).get(state["metric"])
+    if key[_REDUCTION] is None or (metric is None) != (state["metric"] is None):
+        return False
+    accumulator = None
+    if state["accumulator"] is not None:
+        accumulator = make_accumulator(key[_REDUCTION])
+        if accumulator is None:
+            return False
+        accumulator.load_state_dict(state["accumulator"])
+    record = Record(RecordOptions(**state["options"], sync_dist_group=None), accumulator, metric)
+    record.key = tuple(key)
+    record.last, record.dtype = state["last"], state["dtype"]
+    record.updated, record.fresh, record.live = state["updated"], state["fresh"], state["live"]
+    recorder.adopt(record, Hook(state["hook"]))
+    return True
+
+
+def _record_state(record: Record, hook: Hook) -> dict[str, Any]:
     options = record.options
-    name = next((name for name, one in module.named_modules() if one is record.metric), None)
     return {
         "hook": hook.value,
-        "key": list(record.key),
         "options": {f.name: getattr(options, f.name) for f in fields(options) if f.name != "sync_dist_group"},
         "accumulator": record.accumulator.state_dict() if record.accumulator is not None else None,
         "last": record.last,
@@ -64,14 +84,32 @@ def _record_state(record: Record, hook: Hook, module: nn.Module) -> dict[str, An
         "fresh": record.fresh,
         "live": record.live,
         "dtype": record.dtype,
-        "metric": name,
-        "metric_state": _metric_state(record.metric) if name is not None else {},
     }
 
 
-def _metric_state(metric: Any) -> dict[str, Any]:
-    """Return a torchmetrics object's accumulated values, which its own `state_dict` leaves out unless asked."""
-    metric.persistent(True)
-    state: dict[str, Any] = dict(metric.state_dict())
-    metric.persistent(False)
-    return state
+def _can_be_written(key: Sequence[Any]) -> bool:
+    return all(isinstance(part, _PLAIN) or (at == _REDUCTION and callable(part)) for at, part in enumerate(key))
+
+
+def _name_of(function: Any, module: nn.Module) -> dict[str, str]:
+    """Return a name under which `_function_named` finds the function again, if there is one."""
+    name = str(getattr(function, "__qualname__", type(function).__qualname__))
+    short = name.rpartition(".")[2]
+    return {"name": short if _function_named(short, module) is function else name}
+
+
+def _function_named(name: str, module: nn.Module) -> Callable[..., Any] | None:
+    """Return the function that torch, or a file that defines the module, knows by that name.
+
+    Nowhere else is looked: a checkpoint must not be able to name just any function to be called.
+    """
+    *classes, last = name.split(".")
+    for owner in (torch, *(sys.modules.get(cls.__module__) for cls in type(module).__mro__)):
+        found: Any = owner
+        for part in classes:
+            found = getattr(found, part, None)
+            found = found if isinstance(found, type) else None
+        found = getattr(found, last, None)
+        if callable(found):
+            return cast(Callable[..., Any], found)
+    return None

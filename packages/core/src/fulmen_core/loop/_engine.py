@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from fulmen_core.data import LightningDataModule
+from fulmen_core.data import DevicePrefetch, LightningDataModule
 from fulmen_core.logging import LoggerGroup, Recorder, Results, Value
 from fulmen_core.loop._hook_table import HookTable
 from fulmen_core.loop._profile import Profiling
@@ -90,7 +90,11 @@ class Engine(RunParts):
     entry: StepEntry
     transfer: Transfer | None
     """Brings a batch to the device, hooks included; None where nothing is to be done."""
+    prefetch: DevicePrefetch | None = None
+    """Copies evaluation batches ahead; None where that does not go."""
     scheduler_configs: Sequence[LRSchedulerConfig] = ()
+    resumed_from: Mapping[str, Any] | None = None
+    """What the checkpoint from which the fit goes on holds for fulmen alone; None as soon as it has been put back."""
 
     def __post_init__(self) -> None:
         accelerator = self.accelerator

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fulmen_core.data import EvaluationData
+from fulmen_core.data import EvaluationData, prefetch_to_device
 from fulmen_core.logging import Value, numbers
-from fulmen_core.loop._engine import Engine
+from fulmen_core.loop._engine import Engine, Transfer
 from fulmen_core.loop._hook_table import HookCall
 from fulmen_core.loop._modes import evaluation_mode
 from fulmen_core.loop._steps import bind_step
@@ -89,7 +89,7 @@ def evaluate(
         model back
 
     `step_number` is the step under which loggers record the result, `at_most` bounds each loader's batches;
-    `before_end` is called before `on_validation_end`.
+    `before_end` is called before the callbacks that watch or save have their `on_validation_end`.
     """
     engine.recorder.begin_evaluation()
     module, group = engine.module, engine.recorder.evaluation
@@ -106,9 +106,10 @@ def evaluate(
         if stage is not RunningStage.SANITY_CHECKING:
             engine.log_metrics(values, step_number)
             engine.loggers.save()
+        engine.hooks.early(names.end, group)()
         if before_end is not None:
             before_end()
-        engine.hooks.both(names.end, group)()
+        engine.hooks.late(names.end, group)()
     return by_loader(values, len(data.loaders))
 
 
@@ -131,15 +132,12 @@ def run_batches(
     step = engine.profiled(names.step.value, step)
     begin, end = engine.hooks.both(names.batch_start, group), engine.hooks.both(names.batch_end, group)
     scope = recorder.scope_of(names.step, group)
-    transfer, mark_step = engine.transfer, engine.mark_step
+    mark_step = engine.mark_step
     logs_steps = stage is not RunningStage.SANITY_CHECKING and names.step is not Hook.PREDICT_STEP
     for loader_idx, _, batches in data.passes(at_most=at_most, epoch=progress.epoch):
         recorder.loader_idx = loader_idx if several else None
         tail = (loader_idx,) if several else ()
-        for batch_idx, batch in enumerate(batches):
-            if transfer is not None:
-                recorder.scope = None
-                batch = transfer(batch, loader_idx)
+        for batch_idx, batch in enumerate(_on_device(engine, batches, loader_idx)):
             recorder.batch = batch
             begin(batch, batch_idx, *tail)
             recorder.scope = scope
@@ -157,6 +155,20 @@ def run_batches(
                 signals.check()
         engine.results.publish_epoch(group, engine.shared)
     recorder.loader_idx = recorder.batch = recorder.scope = None
+
+
+def _on_device(engine: Engine, batches: Iterator[Any], loader_idx: int) -> Iterable[Any]:
+    """Return the batches as steps get them."""
+    if engine.prefetch is not None:
+        batches = prefetch_to_device(batches, engine.prefetch)
+    transfer = engine.transfer
+    return batches if transfer is None else _transferred(engine, transfer, batches, loader_idx)
+
+
+def _transferred(engine: Engine, transfer: Transfer, batches: Iterator[Any], loader_idx: int) -> Iterator[Any]:
+    for batch in batches:
+        engine.recorder.scope = None  # hooks of the transfer cannot log
+        yield transfer(batch, loader_idx)
 
 
 def _leaving(engine: Engine, names: EvaluationNames) -> HookCall | None:

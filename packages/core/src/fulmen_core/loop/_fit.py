@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fulmen_core.data import EvaluationData, TrainingCursor
@@ -14,7 +14,9 @@ from fulmen_core.loop._hook_table import HookCall
 from fulmen_core.loop._optimise import Optimisation
 from fulmen_core.loop._progress import FitProgress, Phase
 from fulmen_core.loop._schedulers import SchedulerSteps
+from fulmen_core.loop._standing import Standing, Switches
 from fulmen_core.loop._window import AccumulationWindow
+from fulmen_core.random import RandomStates
 from fulmen_interfaces import Hook, RunningStage
 
 
@@ -56,10 +58,14 @@ class Fit:
     clock: ValidationClock
     stop: StopRule
     hooks: FitHooks
-    skip_epoch: bool = False
-    """`on_train_batch_start` asked to leave out the rest of this epoch."""
     reload: Callable[[], tuple[TrainingCursor, EvaluationData | None]] | None = None
     """Asks for the loaders again."""
+    put_back: Callable[[], None] | None = None
+    """Puts back what a checkpoint holds and `on_train_start` may have changed."""
+    switches: Switches | None = None
+    """How they stood when training began."""
+    paused: Standing | None = None
+    """How things stood when the validation that runs began."""
 
     @property
     def progress(self) -> FitProgress:
@@ -70,6 +76,17 @@ class Fit:
     def validation_is_due(self) -> bool:
         """Whether validation will run right after the batch that has just ended."""
         return self.validation is not None and self.progress.phase is Phase.BATCH_ENDED and self.clock.due()
+
+    def standing(self) -> Standing:
+        """Return how things stand; while validation runs, how they stood when it began."""
+        paused = self.paused
+        if paused is not None and self.progress.phase is Phase.BATCH_ENDED:
+            return paused
+        engine = self.engine
+        now = Standing.take(
+            engine.module, RandomStates(engine.accelerator), self.validation, self.progress.validation_batches
+        )
+        return now if paused is None else replace(now, switches=paused.switches)
 
     def reload_data(self) -> None:
         """Ask for the loaders again, where an epoch begins at which that was asked for."""
@@ -114,10 +131,26 @@ def train(fit: Fit) -> None:
         return
     hooks = fit.engine.hooks
     hooks.both(Hook.ON_TRAIN_START)()
+    fit.switches = Switches.of(fit.engine.module)
+    if fit.put_back is not None:
+        fit.put_back()
+        _reopen_epoch(fit)
     while not (fit.stop.limits_reached() or fit.asked_to_stop()):
         train_epoch(fit)
         fit.engine.signals.check()
     hooks.both(Hook.ON_TRAIN_END)()
+
+
+def _reopen_epoch(fit: Fit) -> None:
+    """Go on with an epoch that a limit had cut short, where that limit is further away now."""
+    progress = fit.progress
+    if (
+        progress.phase is Phase.EPOCH_ENDED
+        and fit.cursor.is_open
+        and not (progress.is_last_batch or progress.skip_epoch or fit.must_stop())
+    ):
+        progress.phase = Phase.IN_EPOCH
+        progress.epochs.processed -= 1
 
 
 def train_epoch(fit: Fit) -> None:
@@ -127,10 +160,10 @@ def train_epoch(fit: Fit) -> None:
         batches = _begin_epoch(fit)
         if progress.phase is not Phase.IN_EPOCH:
             finish_batch(fit)
-        if not fit.must_stop():
+        if not (progress.skip_epoch or fit.must_stop()):
             for batch in batches:  # also after the last batch: reading to the very end may draw random numbers
                 train_batch(fit, batch)
-                if fit.skip_epoch or fit.must_stop():
+                if progress.skip_epoch or fit.must_stop():
                     break
         _end_epoch(fit)
     _finish_epoch(fit)
@@ -139,7 +172,6 @@ def train_epoch(fit: Fit) -> None:
 def _begin_epoch(fit: Fit) -> Iterable[Any]:
     """Return the batches of the epoch that begins or goes on."""
     progress = fit.progress
-    fit.skip_epoch = False
     if progress.phase is Phase.BETWEEN_EPOCHS:
         fit.reload_data()
     batches: Iterator[Any] = fit.cursor.epoch(progress.epoch)
@@ -162,7 +194,7 @@ def train_batch(fit: Fit, batch: Any) -> None:
     engine.recorder.batch = batch
     if fit.hooks.batch_start(batch, batch_idx) == -1:
         counter.processed += 1
-        fit.skip_epoch = True
+        progress.skip_epoch = True
         fit.schedulers.after_last_batch()
         return
     counter.started += 1
@@ -215,6 +247,7 @@ def _validate(fit: Fit) -> None:
 
     if progress.window_filled == 0:
         fit.hooks.zero_grad_for_validation()
+    fit.paused = fit.standing()
     with engine.running(RunningStage.VALIDATING):
         evaluate(
             engine,
@@ -224,7 +257,7 @@ def _validate(fit: Fit) -> None:
             step_number=progress.stepped_batches - 1,
             before_end=reached_the_end,
         )
-    progress.phase = Phase.VALIDATED
+    fit.paused = None
     fit.clock.ran()
 
 

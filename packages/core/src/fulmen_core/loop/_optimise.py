@@ -154,7 +154,7 @@ class AutomaticOptimisation:
         return [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
 
     def _step_by_closure(self, batch: Any, batch_idx: int, *extra: Any) -> Any:
-        outputs: Any = None
+        outputs: Any = {}
 
         def closure() -> Tensor | None:
             nonlocal outputs
@@ -206,4 +206,5 @@ class ManualOptimisation:
         """Run one batch."""
         self._recorder.scope = self._scope
         returned = self._step(batch, batch_idx)
-        return detached_outputs(returned, loss_of(returned, manual=True)) if self._keep_outputs else None
+        loss = loss_of(returned, manual=True)
+        return detached_outputs(returned, loss) if self._keep_outputs else None

@@ -51,6 +51,8 @@ class FitProgress:
     validation_batches: list[int] = field(default_factory=list)
     """Validation batches of the whole fit, by loader; the sanity check is not counted."""
     is_last_batch: bool = False
+    skip_epoch: bool = False
+    """`on_train_batch_start` asked to leave out the rest of this epoch."""
     phase: Phase = Phase.BETWEEN_EPOCHS
 
     @property
@@ -62,7 +64,7 @@ class FitProgress:
         """Start counting an epoch's batches."""
         self.batches = Counter()
         self.window_filled = 0
-        self.is_last_batch = False
+        self.is_last_batch = self.skip_epoch = False
         self.epochs.ready += 1
         self.epochs.started += 1
         self.phase = Phase.IN_EPOCH

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from fulmen_core.hparams import DATAMODULE_KEYS, MODULE_KEYS, dump_hyperparameters
 from fulmen_core.logging import training_records_state
-from fulmen_core.loop import Engine, Fit, Phase
+from fulmen_core.loop import Engine, Fit, Phase, Standing
 from fulmen_core.snapshot._keys import FORMAT_VERSION, LIGHTNING_VERSION, OWN_KEY, SCALER_KEY, VERSION_KEY
 from fulmen_core.snapshot._lightning_loops import loops_of
+from fulmen_interfaces import Hook
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,35 +56,44 @@ def _training_states(engine: Engine, fit: Fit | None) -> dict[str, Any]:
     scaler = prepared.scaler_state_dict()
     if scaler:
         states[SCALER_KEY] = scaler
-    if fit is not None:
+    if engine.resumed_from is not None:
+        states[OWN_KEY] = engine.resumed_from
+    elif fit is not None:
         states[OWN_KEY] = _own_states(engine, fit)
     return states
 
 
 def _own_states(engine: Engine, fit: Fit) -> dict[str, Any]:
-    progress = engine.progress
+    progress, standing = engine.progress, fit.standing()
     counters = asdict(progress)
-    counters["phase"] = progress.phase.value
+    counters |= {"phase": progress.phase.value, "validation_batches": list(standing.validation_batches)}
     return {
         "format": FORMAT_VERSION,
         "progress": counters,
+        "should_stop": engine.control.should_stop and progress.phase is not Phase.BETWEEN_EPOCHS,
         "window": fit.window.state_dict(),
         "results": engine.results.state_dict(),
-        "ranks": engine.collectives.gather_objects(_rank_states(engine, fit)),
+        "switches": {} if fit.switches is None else standing.switches.since(fit.switches),
+        "ranks": engine.collectives.gather_objects(_rank_states(engine, fit, standing)),
     }
 
 
-def _rank_states(engine: Engine, fit: Fit) -> dict[str, Any]:
+def _rank_states(engine: Engine, fit: Fit, standing: Standing) -> dict[str, Any]:
     """Return what differs between ranks; the random states are part of the position in the data."""
     between = engine.progress.phase is Phase.BETWEEN_EPOCHS
     return {
-        "data": fit.cursor.state_dict(),
-        "validation": None if fit.validation is None else fit.validation.state_dict(),
+        "data": {**fit.cursor.state_dict(), "random": standing.random},
+        "validation": standing.validation,
         "records": [] if between else training_records_state(engine.recorder, engine.module),
-        "gradients": _gradients(engine) if engine.progress.window_filled else {},
+        "metrics": standing.metrics,
+        "gradients": _gradients(engine),
     }
 
 
 def _gradients(engine: Engine) -> dict[str, Tensor]:
-    """Return the gradients of an open accumulation window."""
-    return {name: one.grad for name, one in engine.module.named_parameters() if one.grad is not None}
+    """Return the gradients that later batches may add to: those of an open window, or where users clear them."""
+    module = engine.module
+    clears_itself = not module.automatic_optimization or engine.hooks.of_module(Hook.OPTIMIZER_ZERO_GRAD) is not None
+    if not (engine.progress.window_filled or clears_itself):
+        return {}
+    return {name: one.grad for name, one in module.named_parameters() if one.grad is not None}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
-from fulmen_core.logging import restore_training_records
-from fulmen_core.loop import Counter, Engine, Fit, FitProgress, Phase, RunParts
+from fulmen_core.logging import restore_metric_states, restore_training_records
+from fulmen_core.loop import Counter, Engine, Fit, FitProgress, Phase, RunParts, turn
+from fulmen_core.random import RandomStates
 from fulmen_core.snapshot._keys import FORMAT_VERSION, OWN_KEY, SCALER_KEY
 from fulmen_core.snapshot._lightning_loops import progress_from
-from fulmen_interfaces import CheckpointError, rank_zero_warn
+from fulmen_interfaces import CheckpointError, rank_zero_info, rank_zero_warn
 
 
 def restore_callbacks(parts: RunParts, checkpoint: dict[str, Any]) -> None:
@@ -38,31 +41,66 @@ def restore_datamodule(parts: RunParts, checkpoint: Mapping[str, Any]) -> None:
         parts.datamodule.load_state_dict(state)
 
 
-def restore_weights(engine: Engine, checkpoint: Mapping[str, Any]) -> None:
-    """Load the module's weights."""
-    engine.prepared.load_model_state_dict(checkpoint["state_dict"], strict=engine.module.strict_loading)
+def restore_weights(engine: Engine, checkpoint: Mapping[str, Any], path: str) -> None:
+    """Load the module's weights. Raises CheckpointError where they do not fit."""
+    module = type(engine.module).__name__
+    if "state_dict" not in checkpoint:
+        raise CheckpointError(
+            f"The weights of {module} were to be loaded from {path}, but it has no `state_dict`, only "
+            f"{', '.join(map(str, checkpoint)) or 'nothing'}. Give a file that `trainer.save_checkpoint` wrote.",
+            path,
+        )
+    try:
+        engine.prepared.load_model_state_dict(checkpoint["state_dict"], strict=engine.module.strict_loading)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"The weights in {path} do not fit {module}: {error}. Make the module as it was when the file was written, or "
+            "set its `strict_loading` to False where only names differ.",
+            path,
+        ) from error
 
 
 def restore_optimizers(engine: Engine, checkpoint: Mapping[str, Any], path: str) -> None:
-    """Load the states of optimizers, schedulers and loss scaler."""
+    """Load the states of optimizers, schedulers and loss scaler. Raises CheckpointError where they do not fit."""
     if "optimizer_states" not in checkpoint:
         raise CheckpointError(
             f"{path} holds weights only, so training cannot go on from it. Load them with "
             "`load_from_checkpoint` and fit anew, or give a checkpoint that was saved without `save_weights_only`.",
             path,
         )
-    states, optimizers = checkpoint["optimizer_states"], engine.prepared.optimizers
-    if len(states) != len(optimizers):
+    prepared = engine.prepared
+    states, optimizers = checkpoint["optimizer_states"], prepared.optimizers
+    schedulers, configs = checkpoint.get("lr_schedulers", []), engine.scheduler_configs
+    _check_number(path, "optimizers", len(states), len(optimizers))
+    _check_number(path, "schedulers", len(schedulers), len(configs))
+    for number, (optimizer, state) in enumerate(zip(optimizers, states, strict=True)):
+        with _fits(f"The state of optimizer {number} ({type(optimizer).__name__})", path):
+            prepared.load_optimizer_state_dict(optimizer, state)
+    for number, (config, state) in enumerate(zip(configs, schedulers, strict=True)):
+        with _fits(f"The state of scheduler {number} ({type(config.scheduler).__name__})", path):
+            config.scheduler.load_state_dict(state)
+    prepared.load_scaler_state_dict(checkpoint.get(SCALER_KEY, {}))
+
+
+def _check_number(path: str, what: str, saved: int, made: int) -> None:
+    if saved != made:
         raise CheckpointError(
-            f"{path} holds states of {len(states)} optimizers, but `configure_optimizers` returned {len(optimizers)}. "
-            "Return the same optimizers as when it was saved.",
+            f"{path} holds states of {saved} {what}, but `configure_optimizers` returned {made}. "
+            f"Return the same {what} as when it was saved.",
             path,
         )
-    for optimizer, state in zip(optimizers, states, strict=True):
-        engine.prepared.load_optimizer_state_dict(optimizer, state)
-    for config, state in zip(engine.scheduler_configs, checkpoint.get("lr_schedulers", []), strict=False):
-        config.scheduler.load_state_dict(state)
-    engine.prepared.load_scaler_state_dict(checkpoint.get(SCALER_KEY, {}))
+
+
+@contextmanager
+def _fits(what: str, path: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{what} in {path} does not fit: {error}. Return from `configure_optimizers` what it returned when the file was "
+            "written, over the same parameters in the same groups.",
+            path,
+        ) from error
 
 
 def read_progress(checkpoint: Mapping[str, Any]) -> FitProgress:
@@ -84,7 +122,7 @@ def read_progress(checkpoint: Mapping[str, Any]) -> FitProgress:
 
 
 def restore_position(engine: Engine, fit: Fit, checkpoint: Mapping[str, Any]) -> None:
-    """Put data, metrics, the open accumulation window and random generators back where they were."""
+    """Let the fit go on where it was: data and results at once, the rest when `on_train_start` is over."""
     own = checkpoint.get(OWN_KEY)
     if own is None:
         _position_by_counting(fit)
@@ -100,13 +138,31 @@ def restore_position(engine: Engine, fit: Fit, checkpoint: Mapping[str, Any]) ->
         _position_by_counting(fit)
         return
     mine = ranks[engine.world.rank]
-    restore_training_records(engine.recorder, engine.module, mine["records"])
     fit.cursor.load_state_dict(mine["data"])
     if fit.validation is not None and mine["validation"] is not None:
         fit.validation.load_state_dict(mine["validation"])
-    parameters = dict(engine.module.named_parameters())
+    fit.put_back = partial(_put_back, engine, own, mine)
+    engine.resumed_from = own
+
+
+def _put_back(engine: Engine, own: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+    """Put back what the hooks up to `on_train_start`, which ran again, may have changed."""
+    module = engine.module
+    restore_training_records(engine.recorder, module, mine["records"])
+    restore_metric_states(module, mine["metrics"])
+    if own["switches"]:
+        turn(module, own["switches"])
+    parameters = dict(module.named_parameters())
     for name, gradient in mine["gradients"].items():
         parameters[name].grad = gradient.to(parameters[name].device)
+    RandomStates(engine.accelerator).restore(mine["data"]["random"])
+    engine.resumed_from = None
+    if own["should_stop"]:
+        engine.control.should_stop = True
+        rank_zero_info(
+            "The checkpoint was written when training had been asked to stop, as early stopping does: it ends here, too. To "
+            "train on, set `trainer.should_stop = False` in `on_train_batch_start`, or resume from an earlier checkpoint."
+        )
 
 
 def _position_by_counting(fit: Fit) -> None:

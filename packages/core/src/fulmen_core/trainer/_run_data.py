@@ -8,6 +8,7 @@ from fulmen_core.data import EvaluationData, TrainingCursor, hint_workers, in_fi
 from fulmen_core.loop import RunParts
 from fulmen_core.random import RandomStates
 from fulmen_core.trainer._job import Job
+from fulmen_core.trainer._transfer import make_prefetch
 from fulmen_core.trainer._verify import has_validation
 from fulmen_interfaces import Hook, Stage
 
@@ -19,6 +20,8 @@ class RunData:
         self._parts = parts
         self._job = job
         self._random = RandomStates(parts.accelerator)
+        self.prefetch = make_prefetch(parts.module, parts.datamodule, parts.accelerator, parts.device)
+        """Copies batches ahead; None where that does not go."""
         self._cursor: TrainingCursor | None = None
         self._evaluation: dict[Stage, EvaluationData] = {}
         settings = parts.settings
@@ -39,7 +42,12 @@ class RunData:
                 loader, argument = in_fixed_order(loader, hook), "overfit_batches"
             hint_workers(loader, hook)
             self._cursor = TrainingCursor(
-                loader, limit=settings.limit_train_batches, random=self._random, hook=hook, argument=argument
+                loader,
+                limit=settings.limit_train_batches,
+                random=self._random,
+                hook=hook,
+                argument=argument,
+                prefetch=self.prefetch,
             )
         return self._cursor
 

@@ -51,7 +51,7 @@ def run_fit(ingredients: Ingredients, job: Job, world: World) -> None:
         checkpoint = read_checkpoint(session, ingredients.checkpoint_io)
         engine = _prepared_for_training(session)
         if checkpoint is not None:
-            restore_weights(engine, checkpoint)
+            restore_weights(engine, checkpoint, str(job.ckpt_path))
         engine.hooks.both(Hook.ON_FIT_START)()
         session.log_hyperparameters()
         _warn(engine)
@@ -142,7 +142,7 @@ def _prepared_for_evaluation(session: Session) -> Engine:
     checkpoint = read_checkpoint(session, session.ingredients.checkpoint_io)
     engine = session.prepare(lambda: ())
     if checkpoint is not None:
-        restore_weights(engine, checkpoint)
+        restore_weights(engine, checkpoint, str(session.job.ckpt_path))
     return engine
 
 

@@ -111,7 +111,9 @@ class Session:
             )
         )
         transfer = make_transfer(parts.module, parts.datamodule, prepared, parts.device)
-        self.engine = Engine(**vars(parts), prepared=prepared, entry=entry, transfer=transfer)
+        self.engine = Engine(
+            **vars(parts), prepared=prepared, entry=entry, transfer=transfer, prefetch=self.data.prefetch
+        )
         return self.engine
 
     def reload(self) -> tuple[TrainingCursor, EvaluationData | None]:
