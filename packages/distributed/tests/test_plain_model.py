@@ -219,6 +219,27 @@ def test_scale_does_not_change_between_two_steps_of_one_round() -> None:
     assert model.scaler_state_dict()["scale"] == 512.0
 
 
+def test_scaler_is_up_to_date_once_all_have_stepped() -> None:
+    module, own = weight(), scaler(growth_interval=1)
+    optimizer = sgd(module)
+    model = prepared(module, optimizer, scaler=own)
+    pull(model, module, 1.0)
+    model.step(optimizer)
+    assert own.get_scale() == 2048.0
+
+
+def test_round_ends_also_where_gradients_are_kept() -> None:
+    first, second = weight(), weight()
+    one, other = sgd(first), sgd(second)
+    model = prepared(nn.Sequential(first, second), one, other, scaler=scaler())
+    for _ in range(2):
+        first.zero_grad(set_to_none=False)
+        pull(model, first, 2.0)
+        model.clip_gradients(one, GradientClipping(100.0))
+        model.step(one)
+    assert first.weight.item() == -4.0
+
+
 def test_losses_that_are_stepped_in_turn_are_each_scaled_anew() -> None:
     first, second = weight(), weight()
     one, other = sgd(first), sgd(second)

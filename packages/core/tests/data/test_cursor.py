@@ -122,6 +122,24 @@ def test_skipped_samples_are_not_read(stop: int) -> None:
     assert again.loader is loader
 
 
+class Named(DataLoader[Any]):
+    """Cannot be made again without knowing its arguments."""
+
+    def __init__(self, name: str, data: Dataset[Any]) -> None:
+        super().__init__(data, batch_size=2)
+        self.name = name
+
+
+def test_skipped_samples_of_a_subclass_are_not_read() -> None:
+    cursor = TrainingCursor(Named("x", Counted(6)))
+    next(cursor.epoch(0))
+    data = Counted(6)
+    again = TrainingCursor(Named("x", data))
+    again.load_state_dict(cursor.state_dict())
+    assert [batch.tolist() for batch in again.epoch(0)] == [[2, 3], [4, 5]]
+    assert data.read == [2, 3, 4, 5]
+
+
 def test_skipped_samples_of_several_loaders_are_not_read() -> None:
     def make(one: Counted, other: Counted) -> CombinedLoader:
         return CombinedLoader([DataLoader(one), DataLoader(other, batch_size=2)], "max_size_cycle")

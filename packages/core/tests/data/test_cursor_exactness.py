@@ -174,6 +174,52 @@ class SizedStream(Stream):
         return self.count
 
 
+class CountingStream(IterableDataset[int]):
+    """Shuffles anew in every epoch, which it counts itself."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.epoch = 0
+
+    def __iter__(self) -> Iterator[int]:
+        self.epoch += 1
+        order = list(range(self.count))
+        random.Random(self.epoch).shuffle(order)
+        return iter(order)
+
+
+class Named(DataLoader[Any]):
+    """Is read as torch reads it."""
+
+    def __init__(self, name: str, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.name = name
+
+
+class Noisy(DataLoader[Any]):
+    """Is read in a way of its own."""
+
+    def __iter__(self) -> Any:
+        for batch in super().__iter__():
+            yield batch + torch.rand(1)
+
+
+class CountingLoader:
+    """A loader of the user's own that counts epochs, and shuffles one list further and further."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.order = list(range(4))
+
+    def __len__(self) -> int:
+        return 4
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        self.epoch += 1
+        random.shuffle(self.order)
+        return ((self.epoch, index) for index in self.order)
+
+
 class ShuffleBuffer(IterableDataset[int]):
     """Shuffles a stream in a buffer, with its own generator."""
 
@@ -273,7 +319,7 @@ SIZED: dict[str, Callable[[], Any]] = {
     ),
     "with replacement": lambda: DataLoader(
         Augmented(7),
-        batch_size=2,
+        batch_size=9,
         sampler=RandomSampler(range(7), replacement=True, num_samples=70, generator=generator(1)),
     ),
     "more than all": lambda: DataLoader(Numbers(3), batch_size=2, sampler=RandomSampler(range(3), num_samples=8)),
@@ -291,6 +337,9 @@ SIZED: dict[str, Callable[[], Any]] = {
     ),
     "no batches": lambda: DataLoader(Augmented(5), batch_size=None, shuffle=True),
     "sized stream": lambda: DataLoader(SizedStream(5), batch_size=2),
+    "own loader": CountingLoader,
+    "subclass": lambda: Named("x", Augmented(5), batch_size=2, shuffle=True),
+    "subclass with its own iteration": lambda: Noisy(Numbers(5), batch_size=2, shuffle=True),
     "list": lambda: [1, 2, 3, 4],
     "stateful": lambda: Stateful(5),
 }
@@ -298,6 +347,7 @@ SIZED: dict[str, Callable[[], Any]] = {
 UNSIZED: dict[str, Callable[[], Any]] = {
     "stream": lambda: DataLoader(Stream(7), batch_size=2),
     "shuffle buffer": lambda: DataLoader(ShuffleBuffer(9), batch_size=2),
+    "counting stream": lambda: DataLoader(CountingStream(5), batch_size=2),
     "iterable": Repeated,
     "stateful": lambda: StatefulStream(5),
 }
@@ -315,7 +365,7 @@ def test_goes_on_behind_every_batch_without_a_length(name: str, check_every_stop
 
 @pytest.mark.parametrize("name", [*SIZED, *UNSIZED])
 def test_goes_on_behind_every_batch_of_epochs_cut_short(name: str, check_every_stop: Check) -> None:
-    check_every_stop((SIZED | UNSIZED)[name], limit=2)
+    check_every_stop((SIZED | UNSIZED)[name], epochs=2, limit=2)
 
 
 @pytest.mark.parametrize("name", [name for name in SIZED if name not in ("told the epoch", "distributed")])

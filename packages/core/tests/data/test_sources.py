@@ -27,11 +27,8 @@ class Data(LightningDataModule):
 def test_the_modules_hooks_are_asked() -> None:
     source = DataSource.of(Module(), given={"train_dataloader": None, "val_dataloader": None})
     assert source.request("train_dataloader") == ["module's"]
-    assert [source.defines(hook) for hook in ("train_dataloader", "val_dataloader", "test_dataloader")] == [
-        True,
-        True,
-        False,
-    ]
+    defined = [source.defines(hook) for hook in ("train_dataloader", "val_dataloader", "test_dataloader")]
+    assert defined == [True, True, False]
 
 
 def test_what_is_passed_wins() -> None:

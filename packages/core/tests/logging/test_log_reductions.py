@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_cases import Line, loader, rounded, trainer
+from kernel_cases import Line, Unsized, loader, rounded, trainer
 from logging_cases import EPOCH
 
 from fulmen_core.logging._accumulators import Folded, WeightedSum, make_accumulator
@@ -120,9 +120,8 @@ def test_the_batch_size_is_the_first_dimension_of_the_first_tensor(batch: Any, s
     def step(self: Any, given: Any, batch_idx: int) -> None:
         self.log("x", float(batch_idx))
 
-    weights = [size, 1]  # the second batch is one sample of the plainest kind
-    truth = weights[1] / sum(weights)
-    assert validate(step, [batch, torch.zeros(1)])["x"] == pytest.approx(truth, abs=1e-5)
+    batches = Unsized([batch, torch.zeros(1)])  # the second is one sample of the plainest kind
+    assert validate(step, batches)["x"] == pytest.approx(1 / (size + 1), abs=1e-5)
 
 
 @pytest.mark.parametrize("batch", ["text", 3, ["a", "b"], object()], ids=lambda value: type(value).__name__)
@@ -135,8 +134,8 @@ def test_a_batch_without_tensors_needs_a_batch_size_where_it_counts(batch: Any) 
         self.log("most", 1.0, reduce_fx="max")
 
     with pytest.raises(LoggingError, match=r"batch_size="):
-        validate(mean, [batch])
-    assert validate(told, [batch]) == {"x": 1.0, "most": 1.0}
+        validate(mean, Unsized([batch]))
+    assert validate(told, Unsized([batch])) == {"x": 1.0, "most": 1.0}
 
 
 def test_step_values_need_no_batch_size() -> None:

@@ -203,7 +203,7 @@ def test_values_are_scalar_tensors_of_the_type_in_which_they_were_logged() -> No
                 assert metrics[key].shape == ()
                 assert metrics[key].dtype is (torch.float64 if name == "float64" else torch.float32)
                 assert not metrics[key].requires_grad
-                assert metrics[key].item() == pytest.approx(float(value), rel=1e-7)
+                assert metrics[key].item() == pytest.approx(float(torch.as_tensor(value).detach()), rel=1e-7)
         assert metrics["float64"].item() == metrics["float64, epoch"].item() == 1 / 3
 
 

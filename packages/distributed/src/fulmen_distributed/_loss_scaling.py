@@ -84,7 +84,6 @@ class LossScaling:
             self._scaler.update()
         self._stepped.clear()
         self._unscaled.clear()
-        self._left_behind.clear()
 
 
 def has_gradients(optimizer: Optimizer) -> bool:

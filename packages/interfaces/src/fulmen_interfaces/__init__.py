@@ -59,12 +59,12 @@ from fulmen_interfaces._errors import (
 )
 from fulmen_interfaces._hooks import Hook
 from fulmen_interfaces._launch import ClusterEnvironment, InProcessLauncher, Launcher, LaunchSettings
-from fulmen_interfaces._logger import Logger
+from fulmen_interfaces._logger import Logger, SilentExperiment
 from fulmen_interfaces._names import KNOWN_DISTRIBUTIONS, did_you_mean
 from fulmen_interfaces._params import PlainValue, flat_params, plain_params, plain_value
 from fulmen_interfaces._plugin import Alias, PluginSpec
 from fulmen_interfaces._precision import ALL_DTYPES, DType, GradScaler, Precision, PrecisionPolicy
-from fulmen_interfaces._profiler import Profiler
+from fulmen_interfaces._profiler import Profiler, SupportsModuleProfiling
 from fulmen_interfaces._rank import get_rank, rank_zero_info, rank_zero_only, rank_zero_warn
 from fulmen_interfaces._schedule import LRSchedulerConfig
 from fulmen_interfaces._specs import (
@@ -179,6 +179,7 @@ __all__ = [
     "Role",
     "RunStatus",
     "RunningStage",
+    "SilentExperiment",
     "SingleProcessCollectives",
     "Stage",
     "StateAccess",
@@ -191,6 +192,7 @@ __all__ = [
     "SupportsLazyExecution",
     "SupportsMemoryRecovery",
     "SupportsModuleInit",
+    "SupportsModuleProfiling",
     "SupportsRandomState",
     "SupportsShardedCheckpoint",
     "TrainerView",

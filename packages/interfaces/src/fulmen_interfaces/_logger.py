@@ -70,3 +70,15 @@ class Logger(ABC):
     def finalize(self, status: str) -> None:
         """End the run with `finished`, `interrupted` or `failed`."""
         self.save()
+
+
+class SilentExperiment:
+    """Stands for `experiment` on ranks that write nothing: whatever is called does nothing, to any depth."""
+
+    def __getattr__(self, name: str) -> SilentExperiment:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> SilentExperiment:
+        return self

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @runtime_checkable
@@ -19,7 +22,7 @@ class Profiler(Protocol):
         ...
 
     def step(self) -> None:
-        """Mark the end of one batch (a schedule of recording may advance)."""
+        """Mark the end of one batch (a schedule of recording may advance); in a fit, of one training batch."""
         ...
 
     def describe(self) -> None:
@@ -28,4 +31,13 @@ class Profiler(Protocol):
 
     def teardown(self, stage: str) -> None:
         """End the run, also after errors."""
+        ...
+
+
+@runtime_checkable
+class SupportsModuleProfiling(Protocol):
+    """Optional: a profiler that tells the parts of a model apart."""
+
+    def attach(self, module: nn.Module) -> None:
+        """Take the user's module. Called on every rank once the model is prepared, before its first step."""
         ...

@@ -197,6 +197,8 @@ def test_other_ranks_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     logger = CSVLogger(tmp_path)
     logger.log_hyperparams({"a": 1})
     logger.log_metrics({"a": 0.0}, 99)
+    logger.experiment.log_metrics({"a": 0.0}, 99)
+    logger.experiment.save()
     logger.finalize("finished")
     assert not list(tmp_path.iterdir())
 

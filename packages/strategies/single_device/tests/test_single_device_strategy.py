@@ -89,8 +89,10 @@ def test_what_needs_a_device_says_so_before_start() -> None:
     module = nn.Linear(1, 1)
     with pytest.raises(FulmenError, match="`prepare` was called before `start`"):
         strategy.prepare(PrepareRequest(module, module, list, FakePrecision()))
+    ended = started()
+    ended.teardown()
     with pytest.raises(FulmenError, match="`init_context` was called before `start`"):
-        strategy.init_context()
+        ended.init_context()
 
 
 def test_precision_that_makes_another_module_is_refused() -> None:

@@ -6,26 +6,26 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from fulmen_core.data._samplers import SamplerValues
+from fulmen_core.data._remembered import Remembered
 from fulmen_core.random import Snapshot, capture_generators, restore_generators
 from fulmen_interfaces import DataError
 
 
 class OwnState:
-    """What one loader brings along and changes while it is read: its generators, and what its samplers remember."""
+    """What one loader brings along and changes while it is read: generators, and what its parts remember."""
 
     def __init__(self, loader: object) -> None:
         self._loader = loader
-        self._samplers = SamplerValues(loader)
+        self._remembered = Remembered(loader)
 
     def capture(self) -> dict[str, Any]:
         """Return it as plain values and tensors."""
-        return {"generators": capture_generators(self._loader), "samplers": self._samplers.capture()}
+        return {"generators": capture_generators(self._loader), "remembered": self._remembered.capture()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Put it back to what `capture` returned."""
         restore_generators(self._loader, state["generators"])
-        self._samplers.restore(state["samplers"])
+        self._remembered.restore(state["remembered"])
 
 
 @dataclass(frozen=True)

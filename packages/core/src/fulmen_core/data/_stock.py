@@ -143,6 +143,7 @@ def reading(loader: DataLoader[Any], indices: Iterable[Any], **changes: Any) -> 
             *("dataset", "num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn"),
             *("multiprocessing_context", "persistent_workers", "in_order", "generator"),
         )
+        if hasattr(loader, name)
     }
     if loader.num_workers > 0:
         options["prefetch_factor"] = loader.prefetch_factor

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from fulmen_interfaces import ReduceOp
+
 Value = float | Tensor
 
 _FOLD_AFTER = 64
@@ -157,3 +159,12 @@ def make_accumulator(reduce_fx: str | Callable[..., Any]) -> Accumulator | None:
     if reduce_fx in ("max", torch.max, max):
         return Folded(torch.max, numbers=max)
     return None if isinstance(reduce_fx, str) else Folded(reduce_fx)
+
+
+def reduce_op(reduce_fx: str | Callable[..., Any]) -> ReduceOp:
+    """Return how the values of several processes become one; for functions of a user's own, their mean."""
+    if reduce_fx in ("sum", torch.sum):
+        return ReduceOp.SUM
+    if reduce_fx in ("min", torch.min, min):
+        return ReduceOp.MIN
+    return ReduceOp.MAX if reduce_fx in ("max", torch.max, max) else ReduceOp.MEAN

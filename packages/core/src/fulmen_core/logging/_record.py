@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,9 @@ from torch import Tensor
 
 from fulmen_core.logging._accumulators import Accumulator, Value, WeightedSum
 from fulmen_interfaces import LoggingError
+
+REDUCTION = 5
+"""The place of `reduce_fx` in a record's key."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,12 @@ class Record:
         self.key: tuple[Any, ...] = ()
         """The arguments of `log` under which the recorder finds it."""
 
+    @property
+    def reduce_fx(self) -> str | Callable[..., Any]:
+        """How its values become one, as the user wrote it."""
+        wanted: str | Callable[..., Any] = self.key[REDUCTION]
+        return wanted
+
     def add(self, value: Any, weight: float) -> None:
         """Take a value."""
         self.updated = self.fresh = self.live = True
@@ -80,19 +90,17 @@ class Record:
             if self.options.on_step:
                 self.last = _metric_step_value(self.metric)
             return
-        plain = value if self.options.enable_graph and isinstance(value, Tensor) else as_value(self.options.name, value)
+        plain = as_value(self.options.name, value, keep_graph=self.options.enable_graph)
         if self.options.on_step:
             self.last = plain
         if self.accumulator is not None:
             self.accumulator.add(plain.detach() if isinstance(plain, Tensor) else plain, weight)
 
     def take_epoch_value(self) -> Value:
-        """Return the epoch's value and start anew."""
+        """Return the epoch's value and start anew; a metric is left to `Results.reset_metrics`."""
         self.updated = False
         if self.metric is not None:
-            value = as_value(self.options.name, self.metric.compute())
-            self.metric.reset()
-            return value
+            return as_value(self.options.name, self.metric.compute())
         if self.accumulator is None:
             raise LoggingError(f"{self.options.name!r} is logged per step only and has no value for the epoch.")
         value = self.accumulator.compute()
@@ -104,14 +112,19 @@ class Record:
         return value if isinstance(value, Tensor) else torch.tensor(value, dtype=self.dtype)
 
 
-def as_value(name: str, value: Any) -> Value:
-    """Return a number for what lies in host memory, and a detached copy for what lies on a device."""
+def as_value(name: str, value: Any, *, keep_graph: bool = False) -> Value:
+    """Return a number for what lies in host memory, and a detached copy for what lies on a device.
+
+    With `keep_graph` a tensor is returned as it is, wherever it lies.
+    """
     if isinstance(value, Tensor):
         if value.numel() != 1:
             raise LoggingError(
                 f"`self.log({name!r}, ...)` was given a tensor of shape {tuple(value.shape)}, but one value is needed. "
                 f"Log `.mean()` or another reduction of it, or its elements one by one."
             )
+        if keep_graph:
+            return value.reshape(())
         return value.item() if value.is_cpu else value.detach().clone().reshape(())
     if isinstance(value, (float, int)):
         return value

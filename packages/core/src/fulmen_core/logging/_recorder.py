@@ -12,7 +12,7 @@ from fulmen_core.data import BatchSizes
 from fulmen_core.logging._accumulators import make_accumulator
 from fulmen_core.logging._metrics import is_metric
 from fulmen_core.logging._policy import LOG_POLICIES, LogPolicy
-from fulmen_core.logging._record import Record, RecordOptions
+from fulmen_core.logging._record import REDUCTION, Record, RecordOptions
 from fulmen_interfaces import Hook, LoggingError, did_you_mean
 
 _DATALOADER_SUFFIX = "/dataloader_idx_"
@@ -122,16 +122,17 @@ class Recorder:
 
     def _first_use(self, scope: Scope, key: tuple[Any, ...], value: Any) -> Record:
         """Check the arguments and make the record."""
-        name, reduce_fx = key[0], key[5]
+        name, reduce_fx = key[0], key[REDUCTION]
         options = self._options(scope, key)
         known = scope.names.setdefault(options.key, options)
         twins = [record for record in scope.records.values() if record.options == options]
-        if twins and (twins[0].key[5], twins[0].key[-1]) == (reduce_fx, key[-1]):
+        if twins and (twins[0].reduce_fx, twins[0].key[-1]) == (reduce_fx, key[-1]):
             return twins[0]  # the arguments were written in another way, but mean the same
         if known != options or twins:
+            hint = " A lambda is another function each time: define it once." if callable(reduce_fx) else ""
             raise LoggingError(
                 f"`self.log({name!r}, ...)` was called twice in `{scope.hook}` with different arguments. "
-                "Use the same arguments for one name, or two names."
+                f"Use the same arguments for one name, or two names.{hint}"
             )
         metric = value if is_metric(value) else None
         accumulator = None

@@ -95,6 +95,13 @@ class Results:
                 self._logged[options.epoch_key] = tensor
                 self._unsent[options.epoch_key] = value
 
+    def reset_metrics(self, group: RecordGroup) -> None:
+        """Let logged torchmetrics objects start anew, now that nobody needs this epoch's values any more."""
+        for record in group.records:
+            if record.metric is not None:
+                record.metric.reset()
+                record.updated = False
+
     def take_unsent(self) -> dict[str, Value]:
         """Return the epoch values that the loggers have not had yet."""
         unsent, self._unsent = self._unsent, {}

@@ -11,12 +11,11 @@ import torch
 from torch import nn
 
 from fulmen_core.logging._accumulators import make_accumulator
-from fulmen_core.logging._record import Record, RecordOptions
+from fulmen_core.logging._record import REDUCTION, Record, RecordOptions
 from fulmen_core.logging._recorder import Recorder
 from fulmen_interfaces import Hook, rank_zero_warn
 
 _PLAIN = (str, bool, int, float, type(None))
-_REDUCTION = 5  # its place in a record's key
 
 
 def training_records_state(recorder: Recorder, module: nn.Module) -> list[dict[str, Any]]:
@@ -54,14 +53,14 @@ def restore_training_records(recorder: Recorder, module: nn.Module, states: Sequ
 
 def _restore_record(recorder: Recorder, module: nn.Module, state: Mapping[str, Any]) -> bool:
     key = list(state["key"])
-    if isinstance(key[_REDUCTION], Mapping):
-        key[_REDUCTION] = _function_named(key[_REDUCTION]["name"], module)
+    if isinstance(key[REDUCTION], Mapping):
+        key[REDUCTION] = _function_named(key[REDUCTION]["name"], module)
     metric = dict(module.named_modules()).get(state["metric"])
-    if key[_REDUCTION] is None or (metric is None) != (state["metric"] is None):
+    if key[REDUCTION] is None or (metric is None) != (state["metric"] is None):
         return False
     accumulator = None
     if state["accumulator"] is not None:
-        accumulator = make_accumulator(key[_REDUCTION])
+        accumulator = make_accumulator(key[REDUCTION])
         if accumulator is None:
             return False
         accumulator.load_state_dict(state["accumulator"])
@@ -88,7 +87,7 @@ def _record_state(record: Record, hook: Hook) -> dict[str, Any]:
 
 
 def _can_be_written(key: Sequence[Any]) -> bool:
-    return all(isinstance(part, _PLAIN) or (at == _REDUCTION and callable(part)) for at, part in enumerate(key))
+    return all(isinstance(part, _PLAIN) or (at == REDUCTION and callable(part)) for at, part in enumerate(key))
 
 
 def _name_of(function: Any, module: nn.Module) -> dict[str, str]:

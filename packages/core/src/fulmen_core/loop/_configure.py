@@ -60,7 +60,13 @@ def _parts(returned: Any) -> tuple[list[Optimizer], list[tuple[Any, str | None]]
 def _parts_of_dicts(dicts: Sequence[Mapping[str, Any]]) -> tuple[list[Optimizer], list[tuple[Any, str | None]]]:
     optimizers, schedulers = [], []
     for one in dicts:
-        unknown = set(one) - {"optimizer", "lr_scheduler", "monitor", "frequency"}
+        if "frequency" in one:
+            raise ModuleError(
+                f"`configure_optimizers` returned an optimizer with 'frequency': {one['frequency']!r}. Optimizers no "
+                "longer take turns by batches. Set `self.automatic_optimization = False` and step each in "
+                "`training_step` as often as it should be, for example `if batch_idx % 5 == 0`."
+            )
+        unknown = set(one) - {"optimizer", "lr_scheduler", "monitor"}
         if "optimizer" not in one or unknown:
             hint = " ".join(did_you_mean(str(key), ["optimizer", "lr_scheduler", "monitor"]) for key in sorted(unknown))
             raise ModuleError(

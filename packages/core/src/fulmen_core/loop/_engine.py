@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from fulmen_core.data import DevicePrefetch, LightningDataModule
-from fulmen_core.logging import LoggerGroup, Recorder, Results, Value
+from fulmen_core.logging import LoggerGroup, Recorder, RecordGroup, Results, Value
 from fulmen_core.loop._hook_table import HookTable
 from fulmen_core.loop._profile import Profiling
 from fulmen_core.loop._progress import FitProgress
@@ -100,6 +100,11 @@ class Engine(RunParts):
         accelerator = self.accelerator
         self.mark_step = accelerator.mark_step if isinstance(accelerator, SupportsLazyExecution) else None
         """Runs what a lazy device recorded; None where operations run at once. Called after every batch."""
+        self.save_logs = self.profiled("save_logs", self.loggers.save)
+        """Lets the loggers write what they hold back."""
+        self._log_metrics = self.profiled("log_metrics", self.loggers.log_metrics)
+        self._take_step = self.profiled("reduce_metrics", self.results.take_step)
+        self._publish_epoch = self.profiled("reduce_metrics", self.results.publish_epoch)
 
     def inference(self) -> AbstractContextManager[Any]:
         """Return the context in which weights are only read.
@@ -117,10 +122,18 @@ class Engine(RunParts):
     def log_metrics(self, values: Mapping[str, Value], step: int) -> None:
         """Send values to the loggers."""
         if values and self.loggers:
-            self.loggers.log_metrics(values, step, self.progress.epoch)
+            self._log_metrics(values, step, self.progress.epoch)
+
+    def log_training_step(self, step: int) -> None:
+        """Send the newest step values of training to the loggers."""
+        self.log_metrics(self._take_step(self.recorder.training, self.shared), step)
 
     def log_evaluation_step(self, step: int) -> None:
         """Send the step values of an evaluation batch to the loggers."""
-        values = self.results.take_step(self.recorder.evaluation, self.shared)
+        values = self._take_step(self.recorder.evaluation, self.shared)
         if values and self.loggers:
-            self.loggers.log_metrics(values, step, None)
+            self._log_metrics(values, step, None)
+
+    def publish_epoch(self, group: RecordGroup) -> None:
+        """Reduce what was logged for the epoch, and show it to everybody."""
+        self._publish_epoch(group, self.shared)

@@ -20,6 +20,7 @@ from fulmen_interfaces import Hook, RunningStage, Stage
 class EvaluationNames:
     """The hooks of one kind of evaluation."""
 
+    loader: Hook
     step: Hook
     model_eval: Hook
     model_train: Hook | None
@@ -32,6 +33,7 @@ class EvaluationNames:
 
 
 VALIDATION = EvaluationNames(
+    loader=Hook.VAL_DATALOADER,
     step=Hook.VALIDATION_STEP,
     model_eval=Hook.ON_VALIDATION_MODEL_EVAL,
     model_train=Hook.ON_VALIDATION_MODEL_TRAIN,
@@ -43,6 +45,7 @@ VALIDATION = EvaluationNames(
     batch_end=Hook.ON_VALIDATION_BATCH_END,
 )
 TEST = EvaluationNames(
+    loader=Hook.TEST_DATALOADER,
     step=Hook.TEST_STEP,
     model_eval=Hook.ON_TEST_MODEL_EVAL,
     model_train=Hook.ON_TEST_MODEL_TRAIN,
@@ -54,6 +57,7 @@ TEST = EvaluationNames(
     batch_end=Hook.ON_TEST_BATCH_END,
 )
 PREDICTION = EvaluationNames(
+    loader=Hook.PREDICT_DATALOADER,
     step=Hook.PREDICT_STEP,
     model_eval=Hook.ON_PREDICT_MODEL_EVAL,
     model_train=None,
@@ -99,14 +103,15 @@ def evaluate(
         engine.hooks.both(names.start, group)()
         engine.hooks.both(names.epoch_start, group)()
         run_batches(engine, names, data, stage=stage, at_most=at_most)
-        engine.results.publish_epoch(group, engine.shared)
+        engine.publish_epoch(group)
         engine.hooks.both(names.epoch_end, group)()
-        engine.results.publish_epoch(group, engine.shared)
+        engine.publish_epoch(group)
         values = engine.results.take_unsent()
         if stage is not RunningStage.SANITY_CHECKING:
             engine.log_metrics(values, step_number)
-            engine.loggers.save()
+            engine.save_logs()
         engine.hooks.early(names.end, group)()
+        engine.results.reset_metrics(group)
         if before_end is not None:
             before_end()
         engine.hooks.late(names.end, group)()
@@ -137,6 +142,7 @@ def run_batches(
     for loader_idx, _, batches in data.passes(at_most=at_most, epoch=progress.epoch):
         recorder.loader_idx = loader_idx if several else None
         tail = (loader_idx,) if several else ()
+        batches = engine.profiling.fetches(f"{names.loader}_next", batches)
         for batch_idx, batch in enumerate(_on_device(engine, batches, loader_idx)):
             recorder.batch = batch
             begin(batch, batch_idx, *tail)
@@ -153,19 +159,20 @@ def run_batches(
                 seen[loader_idx] += 1
             if signals.received is not None:
                 signals.check()
-        engine.results.publish_epoch(group, engine.shared)
+        engine.publish_epoch(group)
     recorder.loader_idx = recorder.batch = recorder.scope = None
 
 
-def _on_device(engine: Engine, batches: Iterator[Any], loader_idx: int) -> Iterable[Any]:
-    """Return the batches as steps get them."""
+def _on_device(engine: Engine, batches: Iterable[Any], loader_idx: int) -> Iterable[Any]:
+    """Return the batches as steps get them. A profiler is told of each one's end, but for those within a fit."""
     if engine.prefetch is not None:
         batches = prefetch_to_device(batches, engine.prefetch)
-    transfer = engine.transfer
-    return batches if transfer is None else _transferred(engine, transfer, batches, loader_idx)
+    if engine.transfer is not None:
+        batches = _transferred(engine, engine.transfer, batches, loader_idx)
+    return batches if engine.stage is Stage.FIT else engine.profiling.steps(batches)
 
 
-def _transferred(engine: Engine, transfer: Transfer, batches: Iterator[Any], loader_idx: int) -> Iterator[Any]:
+def _transferred(engine: Engine, transfer: Transfer, batches: Iterable[Any], loader_idx: int) -> Iterator[Any]:
     for batch in batches:
         engine.recorder.scope = None  # hooks of the transfer cannot log
         yield transfer(batch, loader_idx)

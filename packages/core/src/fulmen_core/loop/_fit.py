@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fulmen_core._seed import isolate_rng
 from fulmen_core.data import EvaluationData, TrainingCursor
 from fulmen_core.loop._clock import StopRule, ValidationClock
 from fulmen_core.loop._engine import Engine
@@ -135,8 +136,9 @@ def train(fit: Fit) -> None:
     if fit.put_back is not None:
         fit.put_back()
         _reopen_epoch(fit)
+    run_epoch = fit.engine.profiled("training_epoch", train_epoch)
     while not (fit.stop.limits_reached() or fit.asked_to_stop()):
-        train_epoch(fit)
+        run_epoch(fit)
         fit.engine.signals.check()
     hooks.both(Hook.ON_TRAIN_END)()
 
@@ -161,8 +163,9 @@ def train_epoch(fit: Fit) -> None:
         if progress.phase is not Phase.IN_EPOCH:
             finish_batch(fit)
         if not (progress.skip_epoch or fit.must_stop()):
+            run_batch = fit.engine.profiling.batch("training_batch", train_batch)
             for batch in batches:  # also after the last batch: reading to the very end may draw random numbers
-                train_batch(fit, batch)
+                run_batch(fit, batch)
                 if progress.skip_epoch or fit.must_stop():
                     break
         _end_epoch(fit)
@@ -233,8 +236,7 @@ def _log_step(fit: Fit) -> None:
     engine, progress = fit.engine, fit.engine.progress
     every = engine.settings.log_every_n_steps
     if every and progress.window_filled == 0 and progress.stepped_batches % every == 0:
-        values = engine.results.take_step(engine.recorder.training, engine.shared)
-        engine.log_metrics(values, progress.stepped_batches - 1)
+        engine.log_training_step(progress.stepped_batches - 1)
 
 
 def _validate(fit: Fit) -> None:
@@ -249,7 +251,7 @@ def _validate(fit: Fit) -> None:
         fit.hooks.zero_grad_for_validation()
     fit.paused = fit.standing()
     with engine.running(RunningStage.VALIDATING):
-        evaluate(
+        engine.profiled("validation", evaluate)(
             engine,
             VALIDATION,
             fit.validation,
@@ -266,9 +268,10 @@ def _end_epoch(fit: Fit) -> None:
     engine, progress = fit.engine, fit.engine.progress
     training = engine.recorder.training
     engine.recorder.batch = None
-    engine.results.publish_epoch(training, engine.shared)
+    engine.publish_epoch(training)
     fit.hooks.epoch_end_early()
-    engine.results.publish_epoch(training, engine.shared)
+    engine.publish_epoch(training)
+    engine.results.reset_metrics(training)
     progress.epochs.processed += 1
     progress.phase = Phase.EPOCH_ENDED
     fit.hooks.epoch_end_late()
@@ -279,15 +282,20 @@ def _finish_epoch(fit: Fit) -> None:
     engine, progress = fit.engine, fit.engine.progress
     fit.schedulers.after_epoch()
     engine.log_metrics(engine.results.take_unsent(), progress.stepped_batches - 1)
-    engine.loggers.save()
+    engine.save_logs()
     progress.end_epoch()
 
 
 def sanity_check(engine: Engine, load: Callable[[], EvaluationData]) -> None:
-    """Run a few validation batches, so that mistakes show before an epoch of training is spent."""
-    engine.hooks.both(Hook.ON_SANITY_CHECK_START)()
+    """Run a few validation batches, so that mistakes show before an epoch of training is spent.
+
+    Training goes on with the random numbers that it would have had without.
+    """
     stage, at_most = RunningStage.SANITY_CHECKING, engine.settings.num_sanity_val_steps
-    with engine.running(stage):
-        evaluate(engine, VALIDATION, load(), stage=stage, step_number=0, at_most=at_most)
-    engine.hooks.both(Hook.ON_SANITY_CHECK_END)()
+    with isolate_rng():
+        engine.hooks.both(Hook.ON_SANITY_CHECK_START)()
+        with engine.running(stage):
+            check = engine.profiled("sanity_check", evaluate)
+            check(engine, VALIDATION, load(), stage=stage, step_number=0, at_most=at_most)
+        engine.hooks.both(Hook.ON_SANITY_CHECK_END)()
     engine.results.clear()

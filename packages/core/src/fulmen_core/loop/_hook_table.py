@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fulmen_core.logging import Recorder, RecordGroup
+from fulmen_core.loop._profile import Profiling
 from fulmen_core.module import LightningModule
 from fulmen_interfaces import Callback, CallbackOrder, Hook, TrainerView
 
@@ -23,12 +24,18 @@ class HookTable:
     """Makes the calls of one run."""
 
     def __init__(
-        self, trainer: TrainerView, module: LightningModule, callbacks: Sequence[Callback], recorder: Recorder
+        self,
+        trainer: TrainerView,
+        module: LightningModule,
+        callbacks: Sequence[Callback],
+        recorder: Recorder,
+        profiling: Profiling,
     ) -> None:
         self._trainer = trainer
         self._module = module
         self._callbacks = callbacks
         self._recorder = recorder
+        self._profiling = profiling
 
     def both(self, hook: Hook, group: RecordGroup | None = None) -> HookCall:
         """Return a call of callbacks, then the module, then callbacks that watch or save."""
@@ -56,8 +63,8 @@ class HookTable:
         """Return the callbacks' methods that override the hook, before or after the module."""
         waits = hook in _SAVING_HOOKS
         chosen = [one for one in self._callbacks if (waits and one.order >= CallbackOrder.MONITOR) == late]
-        methods = [overridden(one, Callback, hook) for one in chosen]
-        return tuple(method for method in methods if method is not None)
+        methods = [(one, overridden(one, Callback, hook)) for one in chosen]
+        return tuple(self._profiling.hook(one, hook, method) for one, method in methods if method is not None)
 
     def _call(
         self,
@@ -70,6 +77,8 @@ class HookTable:
         if not before and own is None and not after:
             return nothing
         recorder, trainer, module = self._recorder, self._trainer, self._module
+        if own is not None:
+            own = self._profiling.hook(module, hook, own)
         scope = recorder.scope_of(hook, recorder.training if group is None else group)
 
         def call(*args: Any) -> Any:

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from fulmen_core.logging import Recorder, Scope
 from fulmen_core.loop._hook_table import HookCall
 from fulmen_core.loop._outputs import detached_outputs, loss_of, trainable
+from fulmen_core.loop._profile import Profiling
 from fulmen_core.loop._progress import FitProgress
 from fulmen_core.loop._steps import StepCall
 from fulmen_core.loop._window import AccumulationWindow
@@ -51,11 +52,15 @@ class OptimiserHooks:
 class GradientSteps:
     """Backward, unscaling, clipping and stepping, each with its hooks; shared by all ways to optimise."""
 
-    def __init__(self, prepared: PreparedModel, hooks: OptimiserHooks, progress: FitProgress) -> None:
+    def __init__(
+        self, prepared: PreparedModel, hooks: OptimiserHooks, progress: FitProgress, profiling: Profiling
+    ) -> None:
         self.hooks = hooks
         self.prepared = prepared
         self._progress = progress
-        self._backward = hooks.backward or prepared.backward
+        self._backward = profiling.wrap("backward", hooks.backward or prepared.backward)
+        self._step = profiling.wrap("optimizer_step", prepared.step)
+        self._zero_grad = profiling.wrap("optimizer_zero_grad", hooks.zero_grad or _zero_grad)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Compute gradients."""
@@ -66,10 +71,7 @@ class GradientSteps:
     def zero_grad(self, optimizer: Optimizer, batch_idx: int) -> None:
         """Clear gradients."""
         self.hooks.before_zero_grad(optimizer)
-        if self.hooks.zero_grad is None:
-            optimizer.zero_grad()
-        else:
-            self.hooks.zero_grad(self._progress.epoch, batch_idx, optimizer)
+        self._zero_grad(self._progress.epoch, batch_idx, optimizer)
 
     def finish(self, optimizer: Optimizer) -> None:
         """Make gradients ready for a step: unscaled, seen by hooks, clipped."""
@@ -79,9 +81,13 @@ class GradientSteps:
 
     def step(self, optimizer: Optimizer, closure: Callable[[], Any] | None = None) -> Any:
         """Step and count."""
-        result = self.prepared.step(optimizer, closure)
+        result = self._step(optimizer, closure)
         self._progress.global_step += 1
         return result
+
+
+def _zero_grad(epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
+    optimizer.zero_grad()
 
 
 class AutomaticOptimisation:
@@ -116,20 +122,19 @@ class AutomaticOptimisation:
 
     def __call__(self, batch: Any, batch_idx: int, *extra: Any) -> Any:
         """Run one batch within the present window; `extra` goes to the step."""
+        self._recorder.scope = self._scope
         if not self._window.closes:
             with self._gradients.prepared.no_sync():
-                return self._forward_backward(batch, batch_idx, *extra)
+                return self._backward(self._step(batch, batch_idx, *extra), batch_idx)
         if self._by_closure:
             return self._step_by_closure(batch, batch_idx, *extra)
-        outputs = self._forward_backward(batch, batch_idx, *extra)
+        outputs = self._backward(self._step(batch, batch_idx, *extra), batch_idx)
         self._finish()
         self._gradients.step(self._optimizer)
         return outputs
 
-    def _forward_backward(self, batch: Any, batch_idx: int, *extra: Any) -> Any:
+    def _backward(self, returned: Any, batch_idx: int) -> Any:
         window, gradients = self._window, self._gradients
-        self._recorder.scope = self._scope
-        returned = self._step(batch, batch_idx, *extra)
         loss = returned if type(returned) is Tensor else loss_of(returned)
         if window.opens:
             gradients.zero_grad(self._optimizer, batch_idx)
@@ -159,7 +164,8 @@ class AutomaticOptimisation:
         def closure() -> Tensor | None:
             nonlocal outputs
             with torch.enable_grad():
-                outputs = self._forward_backward(batch, batch_idx, *extra)
+                self._recorder.scope = self._scope
+                outputs = self._backward(self._step(batch, batch_idx, *extra), batch_idx)
                 self._finish()
             return outputs.get("loss") if isinstance(outputs, dict) else None
 

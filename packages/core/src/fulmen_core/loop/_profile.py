@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from fulmen_interfaces import Profiler
+from torch import nn
+
+from fulmen_interfaces import Hook, Profiler, SupportsModuleProfiling
 
 T = TypeVar("T")
+Call = Callable[..., Any]
 
 
 class Profiling:
-    """The profiler of a run, or none."""
+    """The profiler of a run, or none. Where there is none, every method returns what it was given."""
 
-    def __init__(self, profiler: Profiler | None) -> None:
+    def __init__(self, profiler: Profiler | None = None) -> None:
         self.profiler = profiler
 
-    def wrap(self, action: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the call, measured under that name; the call itself where there is no profiler."""
+    def attach(self, module: nn.Module) -> None:
+        """Show the module to a profiler that tells its parts apart."""
+        if isinstance(self.profiler, SupportsModuleProfiling):
+            self.profiler.attach(module)
+
+    def wrap(self, action: str, call: Call) -> Call:
+        """Return the call, measured under that name."""
         profiler = self.profiler
         if profiler is None:
             return call
@@ -28,16 +36,44 @@ class Profiling:
 
         return measured
 
+    def hook(self, owner: object, hook: Hook, call: Call) -> Call:
+        """Return a hook of a callback, module or data module, measured under its class and name."""
+        return self.wrap(f"{type(owner).__name__}.{hook.value}", call)
+
+    def batch(self, action: str, call: Call) -> Call:
+        """Return the call that runs one batch, measured under that name; the profiler is told of the batch's end."""
+        profiler = self.profiler
+        if profiler is None:
+            return call
+        measured = self.wrap(action, call)
+
+        def run(*args: Any) -> None:
+            measured(*args)
+            profiler.step()
+
+        return run
+
     def fetches(self, action: str, batches: Iterable[T]) -> Iterable[T]:
         """Return the batches, the time to fetch each measured under that name."""
-        return batches if self.profiler is None else self._fetch(self.profiler, action, batches)
+        return batches if self.profiler is None else _fetch(self.profiler, action, batches)
 
-    def _fetch(self, profiler: Profiler, action: str, batches: Iterable[T]) -> Iterator[T]:
-        iterator = iter(batches)
-        while True:
-            with profiler.profile(action):
-                try:
-                    batch = next(iterator)
-                except StopIteration:
-                    return
-            yield batch
+    def steps(self, batches: Iterable[T]) -> Iterable[T]:
+        """Return the batches; the profiler is told of each one's end when the next is asked for."""
+        return batches if self.profiler is None else _step(self.profiler, batches)
+
+
+def _fetch(profiler: Profiler, action: str, batches: Iterable[T]) -> Iterator[T]:
+    iterator = iter(batches)
+    while True:
+        with profiler.profile(action):
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+        yield batch
+
+
+def _step(profiler: Profiler, batches: Iterable[T]) -> Iterator[T]:
+    for batch in batches:
+        yield batch
+        profiler.step()

@@ -69,6 +69,15 @@ class FitProgress:
         self.epochs.started += 1
         self.phase = Phase.IN_EPOCH
 
+    def leave_batch(self) -> None:
+        """Count a batch that was never finished as done: its data was read, and goes on behind it."""
+        batches = self.batches
+        if self.phase is not Phase.IN_EPOCH or batches.ready == batches.processed:
+            return
+        if batches.started == batches.ready and self.window_filled:
+            self.window_filled -= 1
+        self.batches = Counter(*[batches.ready] * 4)
+
     def end_epoch(self) -> None:
         """Count the epoch as done."""
         self.batches_before += self.batches.processed

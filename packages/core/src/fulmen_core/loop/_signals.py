@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
-from fulmen_interfaces import rank_zero_info
+from fulmen_interfaces import rank_zero_info, rank_zero_warn
 
 
 class Terminated(SystemExit):
@@ -24,37 +26,70 @@ class Terminated(SystemExit):
 class SignalWatch:
     """Between enter and exit, SIGINT and SIGTERM only leave a note, which the loop reads after each batch.
 
-    A second Ctrl-C interrupts at once. Outside of the main thread nothing is changed.
+    A second Ctrl-C interrupts at once. A handler that the user installed is called as well; a signal that the process
+    ignores stays ignored. Outside of the main thread nothing is changed. A note that nobody read is raised at the exit:
+    a signal is never lost.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
         """The signal that came, if one did."""
         self._previous: dict[int, Any] = {}
+        self._process = os.getpid()
 
     def __enter__(self) -> SignalWatch:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._note)
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         for number, handler in self._previous.items():
-            signal.signal(number, handler)
+            # None stands for a handler that was not installed from Python, which cannot be put back.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._previous = {}
+        if kind is None:
+            self.check()
 
     def check(self) -> None:
         """Raise what a noted signal stands for."""
-        if self.received is None:
-            return
-        if self.received == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise Terminated(self.received)
+        if self.received is not None:
+            raise _ending(self.received)
+
+    def instead_of(self, error: BaseException) -> BaseException:
+        """Return what ends the run: the signal, where the error came after one, as a consequence or by accident.
+
+        A signal often reaches the workers of a loader, too, which die of it while a batch is still waited for.
+        """
+        if self.received is None or not isinstance(error, Exception):
+            return error
+        name = signal.Signals(self.received).name
+        rank_zero_warn(f"After {name}, while the batch was to be finished, came {type(error).__name__}: {error}")
+        return _ending(self.received)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            _in_child(number)
+            return
         if self.received is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = number
-        rank_zero_info(f"{signal.Signals(number).name} received: the run ends after this batch.")
+        with suppress(RuntimeError):  # the signal came while just this stream was written to
+            rank_zero_info(f"{signal.Signals(number).name} received: the run ends after this batch.")
+        previous = self._previous.get(number)
+        if callable(previous) and previous is not signal.default_int_handler:
+            previous(number, frame)
+
+
+def _ending(number: int) -> BaseException:
+    return KeyboardInterrupt() if number == signal.SIGINT else Terminated(number)
+
+
+def _in_child(number: int) -> None:
+    """Do in a forked process, such as a loader's worker, what its parent counts on: SIGTERM ends it, Ctrl-C does not."""
+    if number == signal.SIGTERM:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)

@@ -9,6 +9,7 @@ import random
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -50,7 +51,8 @@ class Snapshot:
     def from_plain(cls, state: Mapping[str, Any]) -> Snapshot:
         """Return what `plain` was called on."""
         version, words, gauss = state["python"]
-        return cls((version, tuple(words), gauss), state["torch"].cpu(), from_plain(state.get("numpy")))
+        numpy = from_plain(state.get("numpy")) if find_spec("numpy") else None
+        return cls((version, tuple(words), gauss), state["torch"].cpu(), numpy)
 
     def same_as(self, other: Snapshot) -> bool:
         """Whether nobody drew a number between the two."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from fulmen_core.snapshot._dump import dump
 from fulmen_core.snapshot._keys import LIGHTNING_VERSION, OWN_KEY, SCALER_KEY, VERSION_KEY
 from fulmen_core.snapshot._restore import (
-    read_progress,
     restore_callbacks,
     restore_datamodule,
     restore_optimizers,
     restore_position,
+    restore_progress,
     restore_weights,
 )
 
@@ -19,10 +19,10 @@ __all__ = [
     "SCALER_KEY",
     "VERSION_KEY",
     "dump",
-    "read_progress",
     "restore_callbacks",
     "restore_datamodule",
     "restore_optimizers",
     "restore_position",
+    "restore_progress",
     "restore_weights",
 ]

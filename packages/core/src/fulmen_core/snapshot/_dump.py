@@ -36,7 +36,7 @@ def dump(engine: Engine, fit: Fit | None, *, weights_only: bool) -> dict[str, An
         checkpoint |= _training_states(engine, fit)
     checkpoint |= dump_hyperparameters(engine.module, MODULE_KEYS)
     checkpoint |= dump_hyperparameters(engine.datamodule, DATAMODULE_KEYS)
-    if engine.datamodule is not None and not weights_only:
+    if engine.datamodule is not None:
         state = engine.datamodule.state_dict()
         if state:
             checkpoint[type(engine.datamodule).__qualname__] = state

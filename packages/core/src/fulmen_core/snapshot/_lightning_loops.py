@@ -54,40 +54,46 @@ def loops_of(progress: FitProgress, *, manual: bool) -> dict[str, Any]:
 
 
 def progress_from(loops: Mapping[str, Any]) -> FitProgress:
-    """Return the counters that a checkpoint of Lightning holds.
-
-    Its files do not say what was left of a batch or epoch whose end hooks were running, so the fit goes on with the
-    next batch, or with the next epoch where the last batch is done.
-    """
+    """Return the counters that a checkpoint of Lightning holds."""
     fit = loops["fit_loop"]
     epochs = _counter(fit["epoch_progress"]["current"])
     batch_state = fit["epoch_loop.batch_progress"]
     batches, total = _counter(batch_state["current"]), _counter(batch_state["total"])
-    ended = bool(batch_state.get("is_last_batch")) and batches.processed > 0
+    automatic, manual = _steps(fit)
     progress = FitProgress(
-        epoch=epochs.processed if ended else epochs.completed,
+        epoch=epochs.completed,
         epochs=epochs,
-        global_step=_steps(fit),
-        stepped_batches=fit["epoch_loop.state_dict"].get("_batches_that_stepped", total.processed),
+        batches_before=total.processed,
+        global_step=automatic + manual,
+        # Their own count lags behind by one while a batch's end hooks run.
+        stepped_batches=automatic or total.processed,
         scheduler_steps=fit["epoch_loop.scheduler_progress"]["total"]["completed"],
         validation_batches=[fit["epoch_loop.val_loop.batch_progress"]["total"]["completed"]],
     )
-    if ended or batches.processed == 0:
-        progress.batches_before = total.processed
-        progress.epochs = Counter(*[progress.epoch] * 4)
-    else:
-        done = batches.processed
-        progress.batches = Counter(done, done, done, done)
-        progress.batches_before = total.processed - done
-        progress.stepped_batches = max(progress.stepped_batches, _steps(fit))
-        progress.phase = Phase.IN_EPOCH
+    if epochs.completed < epochs.ready:
+        progress.batches, progress.batches_before = batches, total.processed - batches.processed
+        progress.is_last_batch = bool(batch_state.get("is_last_batch"))
+        progress.phase = _phase(epochs, batches)
+        progress.leave_batch()
+        if progress.phase is Phase.VALIDATED:
+            batches.completed -= 1
     return progress
 
 
-def _steps(fit: Mapping[str, Any]) -> int:
+def _phase(epochs: Counter, batches: Counter) -> Phase:
+    """Return in which hooks the file was written, as far as the counters tell."""
+    if epochs.processed > epochs.completed:
+        return Phase.EPOCH_ENDED
+    if not batches.processed or batches.ready > batches.processed:
+        return Phase.IN_EPOCH
+    return Phase.BATCH_ENDED if batches.completed < batches.processed else Phase.VALIDATED
+
+
+def _steps(fit: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the steps made under automatic and under manual optimisation."""
     automatic = fit["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"]["completed"]
     manual = fit["epoch_loop.manual_optimization.optim_step_progress"]["total"]["completed"]
-    return int(automatic) + int(manual)
+    return int(automatic), int(manual)
 
 
 def _counts(counter: Counter) -> tuple[int, int, int, int]:

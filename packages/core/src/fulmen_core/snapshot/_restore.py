@@ -103,22 +103,35 @@ def _fits(what: str, path: str) -> Iterator[None]:
         ) from error
 
 
-def read_progress(checkpoint: Mapping[str, Any]) -> FitProgress:
-    """Return the counters."""
+def restore_progress(engine: Engine, checkpoint: Mapping[str, Any], path: str) -> None:
+    """Set the counters, and keep what is put back later. Raises CheckpointError where there are none."""
     own = checkpoint.get(OWN_KEY)
-    if own is None:
-        return progress_from(checkpoint["loops"])
+    if own is None and "loops" not in checkpoint:
+        raise CheckpointError(
+            f"{path} does not say how far training had come: it has neither `loops` nor `{OWN_KEY}`. "
+            "Give a file that `trainer.save_checkpoint` wrote, or load its weights with `load_from_checkpoint`.",
+            path,
+        )
+    progress = progress_from(checkpoint["loops"]) if own is None else _own_progress(own, path)
+    vars(engine.progress).update(vars(progress))
+    engine.resumed_from = own
+
+
+def _own_progress(own: Mapping[str, Any], path: str) -> FitProgress:
     if own["format"] > FORMAT_VERSION:
         raise CheckpointError(
-            f"The checkpoint has format {own['format']}, but this version reads formats up to {FORMAT_VERSION}. "
-            "Upgrade fulmen-core."
+            f"{path} has format {own['format']}, but this version reads formats up to {FORMAT_VERSION}. "
+            "Upgrade fulmen-core.",
+            path,
         )
     saved = dict(own["progress"])
     known = {field.name for field in fields(FitProgress)}
     values = {name: value for name, value in saved.items() if name in known}
     for name in ("epochs", "batches"):
         values[name] = Counter(**saved[name])
-    return FitProgress(**{**values, "phase": Phase(saved["phase"])})
+    progress = FitProgress(**{**values, "phase": Phase(saved["phase"])})
+    progress.leave_batch()
+    return progress
 
 
 def restore_position(engine: Engine, fit: Fit, checkpoint: Mapping[str, Any]) -> None:
@@ -136,13 +149,13 @@ def restore_position(engine: Engine, fit: Fit, checkpoint: Mapping[str, Any]) ->
             "weights and counters go on exactly, random numbers and the order of this epoch's data begin anew."
         )
         _position_by_counting(fit)
+        engine.resumed_from = None
         return
     mine = ranks[engine.world.rank]
     fit.cursor.load_state_dict(mine["data"])
     if fit.validation is not None and mine["validation"] is not None:
         fit.validation.load_state_dict(mine["validation"])
     fit.put_back = partial(_put_back, engine, own, mine)
-    engine.resumed_from = own
 
 
 def _put_back(engine: Engine, own: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
@@ -166,4 +179,5 @@ def _put_back(engine: Engine, own: Mapping[str, Any], mine: Mapping[str, Any]) -
 
 
 def _position_by_counting(fit: Fit) -> None:
-    fit.cursor.skip(fit.progress.batches.processed)
+    if fit.progress.phase not in (Phase.BETWEEN_EPOCHS, Phase.EPOCH_ENDED):
+        fit.cursor.skip(fit.progress.batches.processed)

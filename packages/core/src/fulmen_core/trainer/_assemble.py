@@ -37,7 +37,7 @@ def assemble_fit(engine: Engine, link: ModuleLink, cursor: TrainingCursor, valid
     settings, progress = engine.settings, engine.progress
     automatic = engine.module.automatic_optimization
     window = AccumulationWindow(progress, settings.accumulate_grad_batches if automatic else 1, cursor.num_batches)
-    gradients = GradientSteps(engine.prepared, _hooks(engine), progress)
+    gradients = GradientSteps(engine.prepared, _hooks(engine), progress, engine.profiling)
     link.gradients = gradients
     link.optimizers = _wrapped(engine, gradients, automatic=automatic)
     link.scheduler_configs = engine.scheduler_configs
@@ -99,7 +99,7 @@ def _clip(engine: Engine) -> Any:
         return lambda optimizer: own(optimizer, value, algorithm)
     if clipping is None:
         return nothing
-    return _bounded(prepared.clip_gradients, clipping)
+    return _bounded(engine.profiled("clip_gradients", prepared.clip_gradients), clipping)
 
 
 def _bounded(clip: Any, clipping: GradientClipping) -> Any:

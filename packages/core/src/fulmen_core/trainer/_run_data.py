@@ -20,7 +20,7 @@ class RunData:
         self._parts = parts
         self._job = job
         self._random = RandomStates(parts.accelerator)
-        self.prefetch = make_prefetch(parts.module, parts.datamodule, parts.accelerator, parts.device)
+        self.prefetch = make_prefetch(parts)
         """Copies batches ahead; None where that does not go."""
         self._cursor: TrainingCursor | None = None
         self._evaluation: dict[Stage, EvaluationData] = {}
@@ -36,7 +36,7 @@ class RunData:
         """Return the cursor over the training data."""
         if self._cursor is None:
             settings, hook = self._parts.settings, Hook.TRAIN_DATALOADER.value
-            loader = training_loader(self._job.source.request(hook))
+            loader = training_loader(self._request(hook))
             argument = "limit_train_batches"
             if settings.overfit_batches:
                 loader, argument = in_fixed_order(loader, hook), "overfit_batches"
@@ -68,10 +68,13 @@ class RunData:
         """Return the data of `validate`, `test` or `predict`."""
         return self._load_evaluation(self._job.stage)
 
+    def _request(self, hook: str) -> Any:
+        return self._parts.profiling.wrap(hook, self._job.source.request)(hook)
+
     def _load_evaluation(self, stage: Stage) -> EvaluationData:
         if stage not in self._evaluation:
             hook, argument, limit = self._limits[stage]
-            loaders = self._job.source.request(hook.value)
+            loaders = self._request(hook.value)
             self._evaluation[stage] = EvaluationData(loaders, limit=limit, argument=argument, hook=hook.value)
         return self._evaluation[stage]
 

@@ -20,11 +20,11 @@ from fulmen_core.loop import (
     train,
 )
 from fulmen_core.snapshot import (
-    read_progress,
     restore_callbacks,
     restore_datamodule,
     restore_optimizers,
     restore_position,
+    restore_progress,
     restore_weights,
 )
 from fulmen_core.trainer._assemble import assemble_fit
@@ -57,7 +57,7 @@ def run_fit(ingredients: Ingredients, job: Job, world: World) -> None:
         _warn(engine)
         if checkpoint is not None:
             restore_optimizers(engine, checkpoint, str(job.ckpt_path))
-            vars(engine.progress).update(vars(read_progress(checkpoint)))
+            restore_progress(engine, checkpoint, str(job.ckpt_path))
         fit = _make_fit(session, engine)
         if checkpoint is not None:
             restore_position(engine, fit, checkpoint)
@@ -104,7 +104,8 @@ def read_checkpoint(session: Session, checkpoint_io: CheckpointIO) -> dict[str, 
     if job.ckpt_path is None:
         return None
     weights_only = True if job.weights_only is None else job.weights_only
-    checkpoint = checkpoint_io.load(job.ckpt_path, map_location="cpu", weights_only=weights_only)
+    load = parts.profiling.wrap("load_checkpoint", checkpoint_io.load)
+    checkpoint = load(job.ckpt_path, map_location="cpu", weights_only=weights_only)
     parts.module.on_load_checkpoint(checkpoint)
     if job.stage is Stage.FIT:
         restore_callbacks(parts, checkpoint)
@@ -115,10 +116,11 @@ def read_checkpoint(session: Session, checkpoint_io: CheckpointIO) -> dict[str, 
 def _prepared_for_training(session: Session) -> Engine:
     """Let the strategy make model and optimizers ready."""
     module = session.parts.module
+    configure = session.parts.profiling.hook(module, Hook.CONFIGURE_OPTIMIZERS, module.configure_optimizers)
     configs: list[LRSchedulerConfig] = []
 
     def make_optimizers() -> Sequence[Optimizer]:
-        optimizers, found = read_configuration(module.configure_optimizers())
+        optimizers, found = read_configuration(configure())
         configs.extend(found)
         return optimizers
 

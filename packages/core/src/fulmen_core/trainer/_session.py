@@ -82,24 +82,33 @@ class Session:
         self.fit: Fit | None = None
         self.data = RunData(parts, job)
 
+    def start_profiler(self) -> None:
+        """Let the profiler, if there is one, begin."""
+        profiler = self.parts.profiling.profiler
+        if profiler is not None:
+            log_dir = self.ingredients.trainer.log_dir
+            profiler.setup(self.job.stage.value, rank=self.parts.world.rank, log_dir=log_dir)
+
     def set_up(self) -> None:
         """Let data and model come into being: the hooks from `prepare_data` to `configure_model`."""
         parts, stage = self.parts, self.job.stage.value
         self._report_near_misses()
         self._prepare_data()
+        hook = parts.profiling.hook
         if parts.datamodule is not None:
-            parts.datamodule.setup(stage)
+            hook(parts.datamodule, Hook.SETUP, parts.datamodule.setup)(stage)
         for setup in self._of_callbacks(Hook.SETUP, stage):
             setup()
-        parts.module.setup(stage)
+        hook(parts.module, Hook.SETUP, parts.module.setup)(stage)
         parts.collectives.barrier("setup")
-        parts.module.configure_model()
+        hook(parts.module, Hook.CONFIGURE_MODEL, parts.module.configure_model)()
+        parts.signals.check()
 
     def prepare(self, make_optimizers: Callable[[], Sequence[Optimizer]]) -> Engine:
         """Let the strategy place and wrap the model, and make the engine."""
         parts, settings = self.parts, self.parts.settings
         entry = StepEntry(parts.module)
-        prepared = self.ingredients.strategy.prepare(
+        prepared = parts.profiling.wrap("prepare_model", self.ingredients.strategy.prepare)(
             PrepareRequest(
                 module=parts.module,
                 entry=entry,
@@ -111,6 +120,9 @@ class Session:
             )
         )
         transfer = make_transfer(parts.module, parts.datamodule, prepared, parts.device)
+        if transfer is not None:
+            transfer = parts.profiling.wrap("batch_to_device", transfer)
+        parts.profiling.attach(parts.module)
         self.engine = Engine(
             **vars(parts), prepared=prepared, entry=entry, transfer=transfer, prefetch=self.data.prefetch
         )
@@ -143,13 +155,14 @@ class Session:
         """Call the teardown hooks and leave nothing behind, whatever each of them raises."""
         parts, stage = self.parts, self.job.stage.value
         parts.recorder.scope = None
+        hook = parts.profiling.hook
         steps: list[Callable[[], object]] = [self.ingredients.strategy.teardown]
         if parts.datamodule is not None:
-            steps.append(partial(parts.datamodule.teardown, stage))
+            steps.append(partial(hook(parts.datamodule, Hook.TEARDOWN, parts.datamodule.teardown), stage))
         steps += [
             *self._of_callbacks(Hook.TEARDOWN, stage),
-            partial(parts.module.teardown, stage),
-            partial(parts.loggers.finalize, self.status),
+            partial(hook(parts.module, Hook.TEARDOWN, parts.module.teardown), stage),
+            partial(parts.profiling.wrap("finalize_loggers", parts.loggers.finalize), self.status),
         ]
         profiler = parts.profiling.profiler
         if profiler is not None:
@@ -164,13 +177,18 @@ class Session:
                 continue
             chosen = parts.world.is_local_zero if owner.prepare_data_per_node else parts.world.is_global_zero
             if chosen:
-                owner.prepare_data()
+                parts.profiling.hook(owner, Hook.PREPARE_DATA, owner.prepare_data)()
         parts.collectives.barrier("prepare_data")
 
     def _of_callbacks(self, hook: Hook, *args: Any) -> list[Callable[[], object]]:
         """Return the calls of that hook."""
-        methods = [overridden(callback, Callback, hook) for callback in self.parts.callbacks]
-        return [partial(one, self.parts.trainer, self.parts.module, *args) for one in methods if one is not None]
+        parts = self.parts
+        methods = [(callback, overridden(callback, Callback, hook)) for callback in parts.callbacks]
+        return [
+            partial(parts.profiling.hook(callback, hook, method), parts.trainer, parts.module, *args)
+            for callback, method in methods
+            if method is not None
+        ]
 
     def _report_near_misses(self) -> None:
         problems = near_miss_hooks(self.parts.module, LightningModule)
@@ -195,6 +213,7 @@ def open_session(ingredients: Ingredients, job: Job, world: World) -> Iterator[S
     link = ModuleLink(ingredients.trainer, recorder=recorder, world=world, device=device, collectives=collectives)
     job.module.attach(link)
     callbacks = with_module_callbacks(ingredients.callbacks, job.module)
+    profiling = Profiling(ingredients.profiler)
     parts = RunParts(
         stage=job.stage,
         trainer=ingredients.trainer,
@@ -209,9 +228,9 @@ def open_session(ingredients: Ingredients, job: Job, world: World) -> Iterator[S
         recorder=recorder,
         results=Results(),
         loggers=LoggerGroup(ingredients.loggers, is_global_zero=world.is_global_zero),
-        hooks=HookTable(ingredients.trainer, job.module, callbacks, recorder),
+        hooks=HookTable(ingredients.trainer, job.module, callbacks, recorder, profiling),
         signals=SignalWatch(),
-        profiling=Profiling(ingredients.profiler),
+        profiling=profiling,
         progress=FitProgress(),
         control=RunControl(),
     )
@@ -219,11 +238,16 @@ def open_session(ingredients: Ingredients, job: Job, world: World) -> Iterator[S
     ingredients.adopt(session)
     with parts.signals, torch_flags(settings):
         try:
+            session.start_profiler()
             yield session
+            parts.signals.check()
             session.status = RunStatus.FINISHED
         except BaseException as error:
-            session.tell_exception(error)
-            raise
+            ending = parts.signals.instead_of(error)
+            session.tell_exception(ending)
+            if ending is error:
+                raise
+            raise ending from error
         finally:
             session.tear_down()
 

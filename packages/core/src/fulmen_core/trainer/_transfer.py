@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from fulmen_core.data import DataHooks, DevicePrefetch, overrides_data_hook, transfer_function
-from fulmen_core.loop import Transfer
-from fulmen_interfaces import Accelerator, Hook, PreparedModel, SupportsAsyncTransfer
+from fulmen_core.loop import RunParts, Transfer
+from fulmen_interfaces import Hook, PreparedModel, SupportsAsyncTransfer
 
 _TRANSFER_HOOKS = (Hook.ON_BEFORE_BATCH_TRANSFER, Hook.TRANSFER_BATCH_TO_DEVICE, Hook.ON_AFTER_BATCH_TRANSFER)
 
@@ -40,20 +40,18 @@ def make_transfer(module: DataHooks, datamodule: Any, prepared: PreparedModel, d
     return _in_sequence(parts)
 
 
-def make_prefetch(
-    module: DataHooks, datamodule: Any, accelerator: Accelerator, device: torch.device
-) -> DevicePrefetch | None:
+def make_prefetch(parts: RunParts) -> DevicePrefetch | None:
     """Return what copies batches ahead while others are computed with.
 
     None where the accelerator has no streams for that, or where a hook of the user's takes part in the transfer: hooks
     are called for one batch after the other.
     """
-    move = transfer_function(device)
+    move, accelerator = transfer_function(parts.device), parts.accelerator
     if move is None or not isinstance(accelerator, SupportsAsyncTransfer):
         return None
-    if any(_overridden(module, datamodule, hook) is not None for hook in _TRANSFER_HOOKS):
+    if any(_overridden(parts.module, parts.datamodule, hook) is not None for hook in _TRANSFER_HOOKS):
         return None
-    return DevicePrefetch(move, accelerator, device)
+    return DevicePrefetch(parts.profiling.wrap("batch_to_device", move), accelerator, parts.device)
 
 
 def _overridden(module: DataHooks, datamodule: Any, hook: Hook) -> Callable[..., Any] | None:

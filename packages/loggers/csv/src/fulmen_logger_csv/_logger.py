@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
-from fulmen_interfaces import Logger, rank_zero_only
+from fulmen_interfaces import Logger, SilentExperiment, get_rank, rank_zero_only
 from fulmen_logger_csv import _storage
 from fulmen_logger_csv._writer import ExperimentWriter
 
@@ -62,7 +62,9 @@ class CSVLogger(Logger):
 
     @property
     def experiment(self) -> ExperimentWriter:
-        """The writer of this version, for metrics that do not come from `self.log`."""
+        """The writer of this version, for metrics that do not come from `self.log`; silent on all ranks but zero."""
+        if get_rank() != 0:
+            return cast("ExperimentWriter", SilentExperiment())
         if self._experiment is None:
             self._experiment = ExperimentWriter(self.log_dir)
         return self._experiment

@@ -84,7 +84,7 @@ class CallbackConformance(Conformance):
     def test_state_goes_through_a_file(
         self, plugin: Callback, trainer: FakeTrainer, module: BoringModule, settings: Any
     ) -> None:
-        """If it fails: the state must be tensors and plain values, and a new callback that loads it must return it."""
+        """If it fails: the state must be tensors and plain values; a new callback that loads it must return it."""
         play_fit(plugin, trainer, module)
         file = io.BytesIO()
         torch.save(plugin.state_dict(), file)
@@ -92,6 +92,7 @@ class CallbackConformance(Conformance):
         state = torch.load(file, weights_only=True)
         other = self.spec.create(**settings)
         assert other.state_key == plugin.state_key
+        other.setup(trainer, module, "fit")
         other.load_state_dict(state)
         assert plain(other.state_dict()) == plain(plugin.state_dict())
 
