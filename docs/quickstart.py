@@ -1,6 +1,6 @@
 """Train a small convolutional network on scikit-learn's handwritten digits.
 
-    python docs/quickstart.py
+python docs/quickstart.py
 """
 
 import torch
@@ -78,6 +78,7 @@ class DigitClassifier(L.LightningModule):
 
 
 def main():
+    """Train, test the best checkpoint, and let it predict."""
     L.seed_everything(7)
     data, model = DigitsData(), DigitClassifier()
     checkpoint = ModelCheckpoint(monitor="val_acc", mode="max", filename="{epoch}-{val_acc:.3f}")

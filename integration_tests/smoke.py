@@ -1,4 +1,4 @@
-"""Three steps of training with what is installed: run by the build session in an environment that never saw this tree."""
+"""Three steps of training with what is installed; the build session runs it where this tree was never seen."""
 
 import torch
 from torch.utils.data import DataLoader, TensorDataset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fulmen_callbacks._averaging import EMAWeightAveraging, WeightAveraging
 from fulmen_callbacks._checkpoint import Checkpoint, ModelCheckpoint, OnExceptionCheckpoint
 from fulmen_callbacks._early_stopping import EarlyStopping, EarlyStoppingReason
 from fulmen_callbacks._lambda import LambdaCallback
@@ -17,6 +18,7 @@ __all__ = [
     "PROGRESS_BAR_SPEC",
     "TIMER_SPEC",
     "Checkpoint",
+    "EMAWeightAveraging",
     "EarlyStopping",
     "EarlyStoppingReason",
     "LambdaCallback",
@@ -32,5 +34,6 @@ __all__ = [
     "Summary",
     "TQDMProgressBar",
     "Timer",
+    "WeightAveraging",
     "summarize",
 ]

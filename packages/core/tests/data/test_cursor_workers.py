@@ -182,6 +182,9 @@ PERSISTENT: dict[str, Callable[[], Any]] = {
     "shuffled": lambda: persistent(Numbers(7), shuffle=True),
     "own generator": lambda: persistent(Numbers(6), shuffle=True, generator=generator(2)),
     "eager sampler": lambda: persistent(Numbers(5), sampler=EagerSampler(5)),
+    "eager sampler, no batches": lambda: DataLoader(
+        Numbers(4), batch_size=None, sampler=EagerSampler(4), num_workers=2, persistent_workers=True
+    ),
     "told the epoch": lambda: persistent(Numbers(5), sampler=EpochSampler(5)),
     "stream": lambda: persistent(Stream(7, noise=False)),
 }

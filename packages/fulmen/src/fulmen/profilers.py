@@ -8,6 +8,9 @@ from fulmen._lazy import Offer, lazily
 
 if TYPE_CHECKING:
     from fulmen_interfaces import Profiler as Profiler
+    from fulmen_profilers import AdvancedProfiler as AdvancedProfiler
+    from fulmen_profilers import PyTorchProfiler as PyTorchProfiler
+    from fulmen_profilers import SimpleProfiler as SimpleProfiler
 
 _NAMES = {
     "AdvancedProfiler": "fulmen_profilers",

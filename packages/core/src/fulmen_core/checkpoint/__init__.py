@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fulmen_core.checkpoint._io import TorchCheckpointIO
 from fulmen_core.checkpoint._objects import CheckpointSource, class_only, load_datamodule, load_module
-from fulmen_core.checkpoint._places import opened_for_writing
+from fulmen_core.checkpoint._places import modified, opened_for_writing
 
 __all__ = [
     "CheckpointSource",
@@ -12,5 +12,6 @@ __all__ = [
     "class_only",
     "load_datamodule",
     "load_module",
+    "modified",
     "opened_for_writing",
 ]

@@ -45,6 +45,17 @@ def file_system(path: str, **storage_options: Any) -> tuple[AbstractFileSystem, 
     return system, str(place)
 
 
+def modified(path: str) -> float | None:
+    """Return when a file or directory was written last, in seconds; None where there is none."""
+    try:
+        if not is_remote(path):
+            return Path(local_path(path)).stat().st_mtime
+        system, place = file_system(path)
+        return float(system.modified(place).timestamp())
+    except FileNotFoundError:
+        return None
+
+
 @contextmanager
 def opened_for_writing(path: str) -> Iterator[IO[bytes]]:
     """Open a file, wherever it is, whose directories are made where they are absent."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -38,7 +38,7 @@ class DevicePrefetch:
         return batch
 
 
-def prefetch_to_device(batches: Iterable[Any], prefetch: DevicePrefetch) -> Iterator[Any]:
+def prefetch_to_device(batches: Iterator[Any], prefetch: DevicePrefetch) -> Iterator[Any]:
     """Yield the batches on the device; the copy of each is issued before the one in front of it is given.
 
     It reads one batch ahead of what it gave: for evaluation, and for loops without a position. For training, give the

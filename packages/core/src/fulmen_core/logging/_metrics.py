@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+_CACHES = ("_computed", "_forward_cache")
+
 
 def is_metric(value: object) -> bool:
     """Return whether a value is a torchmetrics metric."""
@@ -18,24 +20,25 @@ def is_metric(value: object) -> bool:
 def metric_states(module: nn.Module, *, copied: bool = False) -> dict[str, Any]:
     """Return what the metrics in a module have accumulated, by name: a module's own `state_dict` leaves that out.
 
-    With `copied` it stays as it is while the metrics go on; otherwise it is meant to be written at once.
+    Beside their declared states that is whatever a wrapper keeps between epochs: tensors, and numbers of its own, which
+    have private names where settings have public ones. With `copied` it stays as it is while the metrics go on;
+    otherwise it is meant to be written at once.
     """
     return {
-        name: {"count": metric._update_count, "values": {key: _value(metric, key, copied) for key in metric._defaults}}
+        name: {key: _value(getattr(metric, key), copied) for key in [*metric._defaults, *_kept(metric)]}
         for name, metric in _metrics(module)
     }
 
 
 def restore_metric_states(module: nn.Module, states: Mapping[str, Any]) -> None:
-    """Put back what `metric_states` returned; metrics that are not there any more are left out."""
+    """Put back what `metric_states` returned; what is not there any more is left out."""
     for name, metric in _metrics(module):
-        state = states.get(name)
-        if state is None:
+        if name not in states:
             continue
         metric.reset()
-        metric._update_count = state["count"]
-        for key, value in state["values"].items():
-            if key in metric._defaults:
+        known = {*metric._defaults, *_kept(metric)}
+        for key, value in states[name].items():
+            if key in known:
                 setattr(metric, key, _placed(value, metric.device))
 
 
@@ -43,12 +46,23 @@ def _metrics(module: nn.Module) -> Iterator[tuple[str, Any]]:
     return ((name, part) for name, part in module.named_modules() if is_metric(part))
 
 
-def _value(metric: Any, key: str, copied: bool) -> Any:
-    value = getattr(metric, key)
+def _kept(metric: Any) -> list[str]:
+    return [
+        name
+        for name, value in vars(metric).items()
+        if name not in metric._defaults
+        and name not in _CACHES
+        and (isinstance(value, Tensor) or (name.startswith("_") and type(value) in (int, float)))
+    ]
+
+
+def _value(value: Any, copied: bool) -> Any:
     if isinstance(value, Tensor):
         return value.detach().clone() if copied else value.detach()
-    return [part.detach() for part in value]
+    return [part.detach() for part in value] if isinstance(value, list) else value
 
 
 def _placed(value: Any, device: Any) -> Any:
-    return value.to(device) if isinstance(value, Tensor) else [part.to(device) for part in value]
+    if isinstance(value, Tensor):
+        return value.to(device)
+    return [part.to(device) for part in value] if isinstance(value, list) else value

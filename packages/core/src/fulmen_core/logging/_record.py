@@ -83,6 +83,12 @@ class Record:
         wanted: str | Callable[..., Any] = self.key[REDUCTION]
         return wanted
 
+    @property
+    def loader_idx(self) -> int | None:
+        """The evaluation loader whose batches it was logged for, where there are several."""
+        loader_idx: int | None = self.key[-1]
+        return loader_idx
+
     def add(self, value: Any, weight: float) -> None:
         """Take a value."""
         self.updated = self.fresh = self.live = True

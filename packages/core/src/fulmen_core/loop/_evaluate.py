@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fulmen_core.data import EvaluationData, prefetch_to_device
-from fulmen_core.logging import Value, numbers
+from fulmen_core.logging import RecordGroup, Value, numbers
 from fulmen_core.loop._engine import Engine, Transfer
 from fulmen_core.loop._hook_table import HookCall
 from fulmen_core.loop._modes import evaluation_mode
@@ -115,7 +115,7 @@ def evaluate(
         if before_end is not None:
             before_end()
         engine.hooks.late(names.end, group)()
-    return by_loader(values, len(data.loaders))
+    return by_loader(values, group, len(data.loaders))
 
 
 def run_batches(
@@ -163,7 +163,7 @@ def run_batches(
     recorder.loader_idx = recorder.batch = recorder.scope = None
 
 
-def _on_device(engine: Engine, batches: Iterable[Any], loader_idx: int) -> Iterable[Any]:
+def _on_device(engine: Engine, batches: Iterator[Any], loader_idx: int) -> Iterable[Any]:
     """Return the batches as steps get them. A profiler is told of each one's end, but for those within a fit."""
     if engine.prefetch is not None:
         batches = prefetch_to_device(batches, engine.prefetch)
@@ -172,7 +172,7 @@ def _on_device(engine: Engine, batches: Iterable[Any], loader_idx: int) -> Itera
     return batches if engine.stage is Stage.FIT else engine.profiling.steps(batches)
 
 
-def _transferred(engine: Engine, transfer: Transfer, batches: Iterable[Any], loader_idx: int) -> Iterator[Any]:
+def _transferred(engine: Engine, transfer: Transfer, batches: Iterator[Any], loader_idx: int) -> Iterator[Any]:
     for batch in batches:
         engine.recorder.scope = None  # hooks of the transfer cannot log
         yield transfer(batch, loader_idx)
@@ -186,14 +186,14 @@ def _leaving(engine: Engine, names: EvaluationNames) -> HookCall | None:
     return engine.hooks.module_only(hook, engine.recorder.evaluation)
 
 
-def by_loader(values: dict[str, Value], loaders: int) -> list[dict[str, float]]:
-    """Part values by the loader in their key; those without one go to every loader."""
+def by_loader(values: dict[str, Value], group: RecordGroup, loaders: int) -> list[dict[str, float]]:
+    """Part values by the loader that they were logged for; those logged for none go to every loader."""
     plain = numbers(values)
     if loaders <= 1:
         return [plain]
+    homes = {record.options.epoch_key: record.loader_idx for record in group.records}
     return [
-        {key: value for key, value in plain.items() if "/dataloader_idx_" not in key or key.endswith(f"_idx_{loader}")}
-        for loader in range(loaders)
+        {key: value for key, value in plain.items() if homes.get(key) in (None, loader)} for loader in range(loaders)
     ]
 
 

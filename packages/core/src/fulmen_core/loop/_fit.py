@@ -101,7 +101,11 @@ class Fit:
 
     def nothing_to_do(self) -> bool:
         """Return whether not even one batch was asked for, or all that was asked for is done."""
-        return self.stop.limits_reached() or self.engine.settings.limit_train_batches == 0
+        return self.is_done() or self.engine.settings.limit_train_batches == 0
+
+    def is_done(self) -> bool:
+        """Return whether training is over: no epoch is under way, and none is to follow."""
+        return self.progress.phase is Phase.BETWEEN_EPOCHS and (self.stop.limits_reached() or self.asked_to_stop())
 
     def asked_to_stop(self) -> bool:
         """Return whether a user asked for an end, and the least that was asked for is done."""
@@ -137,7 +141,7 @@ def train(fit: Fit) -> None:
         fit.put_back()
         _reopen_epoch(fit)
     run_epoch = fit.engine.profiled("training_epoch", train_epoch)
-    while not (fit.stop.limits_reached() or fit.asked_to_stop()):
+    while not fit.is_done():
         run_epoch(fit)
         fit.engine.signals.check()
     hooks.both(Hook.ON_TRAIN_END)()

@@ -61,6 +61,8 @@ class GradientSteps:
         self._backward = profiling.wrap("backward", hooks.backward or prepared.backward)
         self._step = profiling.wrap("optimizer_step", prepared.step)
         self._zero_grad = profiling.wrap("optimizer_zero_grad", hooks.zero_grad or _zero_grad)
+        self.clip_gradients = profiling.wrap("clip_gradients", prepared.clip_gradients)
+        """Bounds gradients where a user asks for it."""
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Compute gradients."""

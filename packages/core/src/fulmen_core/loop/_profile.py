@@ -53,7 +53,7 @@ class Profiling:
 
         return run
 
-    def fetches(self, action: str, batches: Iterable[T]) -> Iterable[T]:
+    def fetches(self, action: str, batches: Iterator[T]) -> Iterator[T]:
         """Return the batches, the time to fetch each measured under that name."""
         return batches if self.profiler is None else _fetch(self.profiler, action, batches)
 
@@ -62,12 +62,11 @@ class Profiling:
         return batches if self.profiler is None else _step(self.profiler, batches)
 
 
-def _fetch(profiler: Profiler, action: str, batches: Iterable[T]) -> Iterator[T]:
-    iterator = iter(batches)
+def _fetch(profiler: Profiler, action: str, batches: Iterator[T]) -> Iterator[T]:
     while True:
         with profiler.profile(action):
             try:
-                batch = next(iterator)
+                batch = next(batches)
             except StopIteration:
                 return
         yield batch

@@ -18,6 +18,7 @@ class Job:
     source: DataSource
     """Where loaders come from."""
     ckpt_path: str | None = None
+    """A path; until the run begins perhaps `"last"`."""
     weights_only: bool | None = None
     verbose: bool = True
     return_predictions: bool = True

@@ -2,32 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike, fspath
 
-from fulmen_interfaces import Callback, CheckpointCallback, CheckpointError, Stage, rank_zero_warn
+from fulmen_core.checkpoint import modified
+from fulmen_interfaces import (
+    Callback,
+    CheckpointCallback,
+    CheckpointError,
+    Stage,
+    SupportsFindingLast,
+    TrainerView,
+    rank_zero_warn,
+)
+
+LAST = "last"
 
 
-def checkpoint_path(given: str | PathLike[str] | None, callbacks: Sequence[Callback], stage: Stage) -> str | None:
-    """Return the path that was given, or what `"best"` and `"last"` stand for.
+def checkpoint_path(given: str | PathLike[str] | None, callbacks: Sequence[Callback]) -> str | None:
+    """Return the path that was given, or what `"best"` stands for; `"last"` is looked for when the run begins.
 
-    Raises CheckpointError where there is no such checkpoint; `fit(ckpt_path="last")` begins anew then, with a warning.
+    Raises CheckpointError where there is no best checkpoint.
     """
     if given is None:
         return None
     word = fspath(given)
-    if word not in ("best", "last"):
+    if word != "best":
         return word
-    keepers = [one for one in callbacks if isinstance(one, CheckpointCallback)]
-    for keeper in keepers:
-        path = keeper.best_model_path if word == "best" else keeper.last_model_path
-        if path:
-            return path
-    if word == "last" and stage is Stage.FIT:
-        rank_zero_warn('`ckpt_path="last"` was asked for, but there is no last checkpoint. Training begins anew.')
-        return None
-    reason = "has not saved one yet" if keepers else "is missing: no callback writes checkpoints"
-    raise CheckpointError(
+    for keeper in _keepers(callbacks):
+        if keeper.best_model_path:
+            return keeper.best_model_path
+    raise _nowhere(word, callbacks)
+
+
+def newest_checkpoint(trainer: TrainerView, callbacks: Sequence[Callback]) -> str:
+    """Return the newest of what is kept as the last checkpoint, by this process or an earlier one; empty for none."""
+    paths = {keeper.last_model_path for keeper in _keepers(callbacks)} - {""}
+    for one in callbacks:
+        if isinstance(one, SupportsFindingLast):
+            paths |= one.find_last_checkpoints(trainer)
+    times = {path: time for path in sorted(paths) if (time := modified(path)) is not None}
+    return max(times, key=times.__getitem__, default="")
+
+
+def nothing_newest(callbacks: Sequence[Callback], stage: Stage) -> None:
+    """Warn that `fit` begins anew because there is no last checkpoint. Raises CheckpointError for other stages."""
+    if stage is not Stage.FIT:
+        raise _nowhere(LAST, callbacks)
+    rank_zero_warn('`ckpt_path="last"` was asked for, but there is no last checkpoint. Training begins anew.')
+
+
+def _keepers(callbacks: Iterable[Callback]) -> list[CheckpointCallback]:
+    return [one for one in callbacks if isinstance(one, CheckpointCallback)]
+
+
+def _nowhere(word: str, callbacks: Sequence[Callback]) -> CheckpointError:
+    reason = "has not saved one yet" if _keepers(callbacks) else "is missing: no callback writes checkpoints"
+    return CheckpointError(
         f'`ckpt_path="{word}"` was asked for, but ModelCheckpoint {reason}. '
         "Fit with ModelCheckpoint first, or give the path of a file."
     )

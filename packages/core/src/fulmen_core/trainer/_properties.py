@@ -18,6 +18,7 @@ from fulmen_interfaces import (
     LRSchedulerConfig,
     ModuleError,
     Precision,
+    Profiler,
     RunningStage,
     RunStatus,
     SingleProcessCollectives,
@@ -218,6 +219,11 @@ class MetricProperties(TrainerBase):
     @logger.setter
     def logger(self, logger: Logger | None) -> None:
         self.loggers = [] if logger is None else [logger]
+
+    @property
+    def profiler(self) -> Profiler | None:
+        """What measures where the time goes, if anything."""
+        return self._runner.parts.profiler
 
     @property
     def log_dir(self) -> str | None:

@@ -60,7 +60,7 @@ class ModuleLink:
 
     def clip_gradients(self, optimizer: Optimizer, clipping: GradientClipping) -> None:
         """Bound gradients."""
-        self._in_fit().prepared.clip_gradients(optimizer, clipping)
+        self._in_fit().clip_gradients(optimizer, clipping)
 
     def no_sync(self) -> AbstractContextManager[Any]:
         """Context in which backward does not synchronise gradients."""

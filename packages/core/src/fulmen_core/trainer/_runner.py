@@ -74,7 +74,7 @@ class Runner:
                 "Derive your module from `fulmen.LightningModule`."
             )
         source = DataSource.of(module, given=loaders, datamodule=datamodule, call=stage.value)
-        path = checkpoint_path(ckpt_path, self.parts.callbacks, stage)
+        path = checkpoint_path(ckpt_path, self.parts.callbacks)
         job = Job(stage=stage, module=module, source=source, ckpt_path=path, **options)
         verify(job, self.settings)
         return job
@@ -90,13 +90,17 @@ class Runner:
             raise ModuleError(
                 "`save_checkpoint` was called, but no model was prepared yet. Call it during or after a run."
             )
-        engine = self.session.engine
-        hook, engine.recorder.scope = engine.recorder.scope, None  # the hooks of saving cannot log
-        checkpoint = dump(engine, self.session.fit, weights_only=weights_only)
-        engine.recorder.scope = hook
-        if engine.world.is_global_zero:
-            self.parts.checkpoint_io.save(checkpoint, fspath(path), storage_options=storage_options)
-        engine.collectives.barrier("save_checkpoint")
+        engine, fit = self.session.engine, self.session.fit
+
+        def save() -> None:
+            hook, engine.recorder.scope = engine.recorder.scope, None  # the hooks of saving cannot log
+            checkpoint = dump(engine, fit, weights_only=weights_only)
+            engine.recorder.scope = hook
+            if engine.world.is_global_zero:
+                self.parts.checkpoint_io.save(checkpoint, fspath(path), storage_options=storage_options)
+            engine.collectives.barrier("save_checkpoint")
+
+        engine.profiled("save_checkpoint", save)()
 
     def stepping_batches(self, accumulate: int) -> int | float:
         """Return the optimizer steps of the whole fit, as far as they can be foreseen."""

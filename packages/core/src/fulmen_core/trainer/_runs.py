@@ -31,6 +31,7 @@ from fulmen_core.trainer._assemble import assemble_fit
 from fulmen_core.trainer._job import Job
 from fulmen_core.trainer._session import Ingredients, Session, open_session
 from fulmen_core.trainer._table import results_table
+from fulmen_core.trainer._verify import half_validation
 from fulmen_interfaces import CheckpointIO, Hook, LRSchedulerConfig, RunningStage, Stage, World, rank_zero_warn
 
 
@@ -51,13 +52,13 @@ def run_fit(ingredients: Ingredients, job: Job, world: World) -> None:
         checkpoint = read_checkpoint(session, ingredients.checkpoint_io)
         engine = _prepared_for_training(session)
         if checkpoint is not None:
-            restore_weights(engine, checkpoint, str(job.ckpt_path))
+            restore_weights(engine, checkpoint, str(session.job.ckpt_path))
         engine.hooks.both(Hook.ON_FIT_START)()
         session.log_hyperparameters()
-        _warn(engine)
+        _warn(engine, job)
         if checkpoint is not None:
-            restore_optimizers(engine, checkpoint, str(job.ckpt_path))
-            restore_progress(engine, checkpoint, str(job.ckpt_path))
+            restore_optimizers(engine, checkpoint, str(session.job.ckpt_path))
+            restore_progress(engine, checkpoint, str(session.job.ckpt_path))
         fit = _make_fit(session, engine)
         if checkpoint is not None:
             restore_position(engine, fit, checkpoint)
@@ -105,7 +106,7 @@ def read_checkpoint(session: Session, checkpoint_io: CheckpointIO) -> dict[str, 
         return None
     weights_only = True if job.weights_only is None else job.weights_only
     load = parts.profiling.wrap("load_checkpoint", checkpoint_io.load)
-    checkpoint = load(job.ckpt_path, map_location="cpu", weights_only=weights_only)
+    checkpoint: dict[str, Any] = load(job.ckpt_path, map_location="cpu", weights_only=weights_only)
     parts.module.on_load_checkpoint(checkpoint)
     if job.stage is Stage.FIT:
         restore_callbacks(parts, checkpoint)
@@ -159,6 +160,8 @@ def _make_fit(session: Session, engine: Engine) -> Fit:
     return fit
 
 
-def _warn(engine: Engine) -> None:
-    for text in engine.settings.warnings:
-        rank_zero_warn(text)
+def _warn(engine: Engine, job: Job) -> None:
+    half = half_validation(job) if engine.settings.limit_val_batches != 0 else None
+    for text in (*engine.settings.warnings, half):
+        if text is not None:
+            rank_zero_warn(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,7 @@ from fulmen_core.resolver import RunPlan
 from fulmen_core.settings import EffectiveSettings
 from fulmen_core.trainer._components import with_module_callbacks
 from fulmen_core.trainer._job import Job
+from fulmen_core.trainer._places import LAST, newest_checkpoint, nothing_newest
 from fulmen_core.trainer._run_data import RunData
 from fulmen_core.trainer._run_link import ModuleLink
 from fulmen_core.trainer._torch_flags import torch_flags
@@ -93,6 +94,8 @@ class Session:
         """Let data and model come into being: the hooks from `prepare_data` to `configure_model`."""
         parts, stage = self.parts, self.job.stage.value
         self._report_near_misses()
+        if self.job.ckpt_path == LAST:
+            self.job = replace(self.job, ckpt_path=self._newest_checkpoint())
         self._prepare_data()
         hook = parts.profiling.hook
         if parts.datamodule is not None:
@@ -169,6 +172,15 @@ class Session:
             steps += [profiler.describe, lambda: profiler.teardown(stage)]
         steps += [parts.accelerator.teardown, self.link.leave]
         run_all(steps, failed=self.status is not RunStatus.FINISHED)
+
+    def _newest_checkpoint(self) -> str | None:
+        """Return what "last" stands for, as rank zero finds it."""
+        parts, trainer = self.parts, self.ingredients.trainer
+        found = newest_checkpoint(trainer, parts.callbacks) if parts.world.is_global_zero else ""
+        path = parts.collectives.broadcast(found)
+        if not path:
+            nothing_newest(parts.callbacks, self.job.stage)
+        return path or None
 
     def _prepare_data(self) -> None:
         parts = self.parts

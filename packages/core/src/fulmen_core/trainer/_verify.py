@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from fulmen_core.loop import overridden
 from fulmen_core.module import LightningModule
 from fulmen_core.settings import EffectiveSettings
@@ -31,6 +33,17 @@ def verify(job: Job, settings: EffectiveSettings) -> None:
         )
 
 
+def half_validation(job: Job) -> str | None:
+    """Return what is missing where a fit has only one of validation step and validation data."""
+    step = overridden(job.module, LightningModule, Hook.VALIDATION_STEP) is not None
+    data, name = job.source.defines(Hook.VAL_DATALOADER.value), type(job.module).__name__
+    if data and not step:
+        return f"There is validation data, but {name} has no `validation_step`: nothing is validated."
+    if step and not data:
+        return f"{name} has a `validation_step`, but there is no validation data: nothing is validated."
+    return None
+
+
 def has_validation(job: Job) -> bool:
     """Return whether a fit has both a validation step and data for it."""
     return (
@@ -43,7 +56,10 @@ def _missing_steps(job: Job) -> list[str]:
     module, name = job.module, type(job.module).__name__
     step = STEPS[job.stage]
     missing = []
-    if step is not Hook.PREDICT_STEP and overridden(module, LightningModule, step) is None:
+    if step is Hook.PREDICT_STEP:
+        if overridden(module, LightningModule, step) is None and type(module).forward is nn.Module.forward:
+            missing.append(f"{name} has neither `predict_step` nor `forward`. Define `forward(self, batch)`, or a step.")
+    elif overridden(module, LightningModule, step) is None:
         near = did_you_mean(step.value, _own_methods(module))
         missing.append(f"{name} has no `{step}`. {near} Define `{step}(self, batch, batch_idx)`.".replace("  ", " "))
     if job.stage is Stage.FIT and overridden(module, LightningModule, Hook.CONFIGURE_OPTIMIZERS) is None:

@@ -20,7 +20,7 @@ class MemoryLogger(Logger):
     """Keeps everything that is sent to it."""
 
     def __init__(self) -> None:
-        self.records: list[list[Any]] = []
+        self.records: list[dict[str, Any]] = []
 
     @property
     def name(self) -> str:
@@ -34,7 +34,7 @@ class MemoryLogger(Logger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Keep metrics of one step."""
-        self.records.append([step, dict(metrics)])
+        self.records.append({"step": step, "metrics": dict(metrics)})
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Leave them out: each resumed run sends them again."""

@@ -20,7 +20,7 @@ from fulmen_core.trainer import Trainer
 from fulmen_core.verification._differences import Difference, first_difference
 from fulmen_core.verification._observer import KEY, Cut, MemoryLogger, Observer
 from fulmen_core.verification._report import CutResult, ResumeReport
-from fulmen_interfaces import ConfigurationError, Problem
+from fulmen_interfaces import Callback, CallbackRole, ConfigurationError, Problem
 
 _COMPARED = {
     "epoch": "the epoch",
@@ -30,6 +30,10 @@ _COMPARED = {
     "lr_schedulers": "states of schedulers",
     "logged": "what was sent to loggers",
     "metrics": "callback_metrics",
+}
+_SHOWN = {
+    CallbackRole.PROGRESS_BAR: "enable_progress_bar",
+    CallbackRole.MODEL_SUMMARY: "enable_model_summary",
 }
 
 
@@ -103,15 +107,11 @@ class _Experiment:
     def _trainer(self, observer: Observer) -> Trainer:
         given = self.trainer_arguments() if callable(self.trainer_arguments) else copy.deepcopy(self.trainer_arguments)
         callbacks = given.get("callbacks") or []
-        quiet = {"enable_progress_bar": False, "enable_model_summary": False}
-        arguments = {
-            **{name: value for name, value in quiet.items() if not callbacks},
-            **given,
-            "callbacks": [*(callbacks if isinstance(callbacks, Sequence) else [callbacks]), observer],
-            "logger": observer.logger,
-            "default_root_dir": observer.folder,
-        }
-        return Trainer(**arguments)
+        callbacks = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
+        roles = {callback.role for callback in callbacks}
+        quiet = {name: False for role, name in _SHOWN.items() if role not in roles}
+        fixed = {"logger": observer.logger, "default_root_dir": observer.folder}
+        return Trainer(**{**quiet, **given, **fixed, "callbacks": [*callbacks, observer]})
 
 
 def _as_fit_takes_it(data: Any) -> dict[str, Any]:

@@ -1,0 +1,363 @@
+"""The order of all hooks equals what was recorded of Lightning 2.6.6, but for the differences that are told here.
+
+`hook_order.json` holds the recorded calls: `C.` a callback, `M.` the module, `D.` the data module, `K.` a ModelCheckpoint,
+`E.` an EarlyStopping, all of which implement every hook. Unless a case says otherwise it fits two epochs of three batches,
+with two validation batches and one optimizer whose scheduler steps by epoch.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import mse_loss
+from torch.utils.data import DataLoader, TensorDataset
+
+import fulmen as L
+from fulmen.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from fulmen_interfaces import Hook
+from fulmen_testing import GoldenCase, golden_cases
+
+CASES = golden_cases(Path(__file__).parent / "hook_order.json")
+SECOND_FIT = "--second-fit--"
+WATCHERS = ("E.", "K.")
+
+LOADERS = ["train_dataloader", "val_dataloader", "test_dataloader", "predict_dataloader"]
+TRANSFER = ["on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"]
+PRIMITIVES = [
+    *["optimizer_step", "optimizer_zero_grad", "backward", "configure_gradient_clipping", "lr_scheduler_step"],
+    *["on_validation_model_zero_grad", "on_validation_model_eval", "on_validation_model_train"],
+    *["on_test_model_eval", "on_test_model_train", "on_predict_model_eval"],
+]
+"""Hooks of the module that do something by themselves: the loop has a shorter way where they are not overridden."""
+OF_DATA = ["prepare_data", "setup", "teardown", *LOADERS, *TRANSFER]
+OF_MODULE = [hook.value for hook in Hook if callable(getattr(L.LightningModule, hook.value, None))]
+OF_CALLBACKS = [name for name, _ in inspect.getmembers(Callback, inspect.isfunction) if not name.startswith("_")]
+OF_DATAMODULE = [*OF_DATA, "on_exception", "state_dict", "load_state_dict"]
+
+
+# ---------------------------------------------------------------- where we differ, and why
+
+
+def teardown_follows_errors(calls: list[str]) -> list[str]:
+    """Whoever opened something in `setup` can close it in `teardown`, however the run ended."""
+    return [*calls, "D.teardown(fit)", "C.teardown(fit)", "M.teardown(fit)"]
+
+
+def watchers_come_after_the_module(calls: list[str]) -> list[str]:
+    """What a checkpoint holds, and what ends training, then includes what the module did in the same hook."""
+    late = ("on_train_batch_end", "on_validation_end", "on_train_end", "on_train_epoch_end")
+    ordered: list[str] = []
+    for hook, group in groupby(calls, lambda call: call.partition(".")[2]):
+        one = list(group)
+        ordered += sorted(one, key=lambda call: call.startswith(WATCHERS)) if hook in late else one
+    return ordered
+
+
+def a_second_fit_trains(calls: list[str]) -> list[str]:
+    """Calling `fit` again is a wish to train again, so everything happens as the first time."""
+    first = calls[: calls.index(SECOND_FIT)]
+    return [*first, SECOND_FIT, *first]
+
+
+def loaders_are_asked_for_together(calls: list[str]) -> list[str]:
+    """Where loaders are asked for again, all of them are before the epoch: its length decides when validation is due."""
+    asked_in_training = len(calls) - 1 - calls[::-1].index("D.val_dataloader")
+    without = [call for at, call in enumerate(calls) if at != asked_in_training]
+    at = len(without) - without[::-1].index("D.train_dataloader")
+    return [*without[:at], "D.val_dataloader", *without[at:]]
+
+
+DIFFERENCES: dict[str, Callable[[list[str]], list[str]]] = {
+    "fit_raises_at_batch_1": teardown_follows_errors,
+    "fit_keyboard_interrupt": teardown_follows_errors,
+    "fit_checkpoint_default": watchers_come_after_the_module,
+    "fit_checkpoint_monitor_early_stopping": watchers_come_after_the_module,
+    "fit_twice_same_trainer": a_second_fit_trains,
+    "fit_reload_dataloaders_1": loaders_are_asked_for_together,
+}
+"""Every case whose order differs on purpose; all others are equal."""
+
+
+# ---------------------------------------------------------------- those who are called
+
+
+def loader(batches: int) -> DataLoader[Any]:
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(batches * 2, 4, generator=generator), torch.randn(batches * 2, 1, generator=generator)
+    return DataLoader(TensorDataset(x, y), batch_size=2)
+
+
+class Module(L.LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 1)
+
+    def loss(self, batch: Any) -> torch.Tensor:
+        return mse_loss(self.layer(batch[0]), batch[1])
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        return self.loss(batch)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
+        return self.loss(batch)
+
+    def test_step(self, batch: Any, batch_idx: int) -> Any:
+        return self.loss(batch)
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Any:
+        return self.layer(batch[0])
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.01)
+        return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1)]
+
+    def train_dataloader(self) -> Any:
+        return loader(3)
+
+    def val_dataloader(self) -> Any:
+        return loader(2)
+
+    def test_dataloader(self) -> Any:
+        return loader(2)
+
+    def predict_dataloader(self) -> Any:
+        return loader(2)
+
+
+class LogsValidation(Module):
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("val_loss", self.loss(batch))
+
+
+class RaisesAtBatch1(Module):
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        if batch_idx == 1:
+            raise RuntimeError("boom")
+        return self.loss(batch)
+
+
+class InterruptedAtBatch0(Module):
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        raise KeyboardInterrupt
+
+
+class StopsAtBatch0(Module):
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        self.trainer.should_stop = True
+        return self.loss(batch)
+
+
+class NoneAtBatch1(Module):
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        return None if batch_idx == 1 else self.loss(batch)
+
+
+class SkipsAtBatch0(Module):
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
+        return -1
+
+
+class SkipsAtBatch1(Module):
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
+        return -1 if batch_idx == 1 else None
+
+
+class ManualTwoOptimizers(Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.other = nn.Linear(4, 1)
+        self.automatic_optimization = False
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        for optimizer, layer in zip(self.optimizers(), (self.layer, self.other), strict=True):
+            optimizer.zero_grad()
+            self.manual_backward(mse_loss(layer(batch[0]), batch[1]))
+            optimizer.step()
+
+    def configure_optimizers(self) -> Any:
+        return [torch.optim.SGD(layer.parameters(), lr=0.01) for layer in (self.layer, self.other)]
+
+
+class SchedulerByStep(Module):
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.01)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+class PlateauScheduler(LogsValidation):
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.01)
+        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": "val_loss"}}
+
+
+class Lbfgs(Module):
+    def configure_optimizers(self) -> Any:
+        return torch.optim.LBFGS(self.parameters(), max_iter=2)
+
+
+class TwoLoaders(Module):
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:
+        return self.loss(batch)
+
+
+class Data(L.LightningDataModule):
+    def train_dataloader(self) -> Any:
+        return loader(3)
+
+    def val_dataloader(self) -> Any:
+        return loader(2)
+
+    def test_dataloader(self) -> Any:
+        return loader(2)
+
+    def predict_dataloader(self) -> Any:
+        return loader(2)
+
+
+class TwoLoadersData(Data):
+    def val_dataloader(self) -> Any:
+        return [loader(2), loader(1)]
+
+
+MODULES: dict[str, type[Module]] = {
+    kind.__name__: kind
+    for kind in (
+        *[Module, LogsValidation, RaisesAtBatch1, InterruptedAtBatch0, StopsAtBatch0, NoneAtBatch1, SkipsAtBatch0],
+        *[SkipsAtBatch1, ManualTwoOptimizers, SchedulerByStep, PlateauScheduler, Lbfgs, TwoLoaders],
+    )
+}
+
+
+def recording(kind: type, letter: str, names: Iterable[str], calls: list[str]) -> Any:
+    """Return the class with all those methods overridden, each of which notes its call and does what it did."""
+
+    def noting(name: str) -> Any:
+        inherited = getattr(kind, name)
+
+        def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+            stage = next((str(one) for one in args if isinstance(one, str)), None) or kwargs.get("stage")
+            calls.append(f"{letter}.{name}({stage})" if name in ("setup", "teardown") else f"{letter}.{name}")
+            return inherited(self, *args, **kwargs)
+
+        method.__signature__ = inspect.signature(inherited)  # type: ignore[attr-defined]
+        return method
+
+    return type(kind.__name__, (kind,), {name: noting(name) for name in names})
+
+
+# ---------------------------------------------------------------- the runs
+
+
+class Play:
+    """One case, played. `leave_out` are hooks that the module does not override."""
+
+    def __init__(self, given: dict[str, Any], folder: Path, leave_out: Iterable[str] = ()) -> None:
+        self.given = given
+        self.folder = folder
+        self.calls: list[str] = []
+        self.leave_out = set(leave_out)
+
+    def module(self) -> Any:
+        name = self.given.get("module", "Module")
+        hooks = [hook for hook in OF_MODULE if hook not in self.leave_out]
+        if name != "NoValidation":
+            return recording(MODULES[name], "M", hooks, self.calls)()
+        inherited = {"validation_step": L.LightningModule.validation_step, "val_dataloader": L.LightningModule.val_dataloader}
+        return recording(type(name, (Module,), inherited), "M", [hook for hook in hooks if hook not in inherited], self.calls)()
+
+    def callback(self, letter: str) -> Any:
+        if letter == "C":
+            return recording(Callback, "C", OF_CALLBACKS, self.calls)()
+        monitor = self.given.get("monitor")
+        if letter == "E":
+            return recording(EarlyStopping, "E", OF_CALLBACKS, self.calls)(monitor=monitor)
+        return recording(ModelCheckpoint, "K", OF_CALLBACKS, self.calls)(dirpath=self.folder / "kept", monitor=monitor)
+
+    def trainer(self, callbacks: list[Any]) -> L.Trainer:
+        wanted = {
+            "max_epochs": 2,
+            "logger": False,
+            "enable_checkpointing": None if any(isinstance(one, ModelCheckpoint) for one in callbacks) else False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "accelerator": "cpu",
+            "default_root_dir": self.folder,
+            "callbacks": callbacks,
+        }
+        return L.Trainer(**{**wanted, **self.given.get("trainer", {})})
+
+    def data(self) -> tuple[list[Any], dict[str, Any]]:
+        source = self.given["data"]
+        if source == "passed":
+            passed = [loader(3)] if self.given.get("module") == "NoValidation" else [loader(3), loader(2)]
+            return passed, {}
+        if source == "module":
+            return [], {}
+        kind = TwoLoadersData if source == "two_validation_loaders" else Data
+        hooks = [hook for hook in OF_DATAMODULE if hook not in self.leave_out or hook in OF_DATA]
+        return [], {"datamodule": recording(kind, "D", hooks, self.calls)()}
+
+    def run(self) -> list[str]:
+        arguments = self._resumed() if "resume" in self.given else {}
+        passed, source = self.data()
+        trainer = self.trainer([self.callback(letter) for letter in self.given.get("callbacks", "C")])
+        module, call = self.module(), self.given["call"]
+        if call in ("validate", "test"):
+            arguments["verbose"] = False
+        with suppress(RuntimeError, SystemExit):
+            getattr(trainer, call)(module, *passed, **source, **arguments)
+        if self.given.get("twice"):
+            self.calls.append(SECOND_FIT)
+            trainer.fit(module, *passed, **source)
+        return self.calls
+
+    def _resumed(self) -> dict[str, Any]:
+        """Return the argument that goes on from a checkpoint of a run before, which is not recorded."""
+        wanted = self.given["resume"]
+        by_step = {"every_n_train_steps": 2} if wanted.startswith("step") else {}
+        keeper = ModelCheckpoint(dirpath=self.folder, save_top_k=-1, filename="{epoch} {step}", **by_step)
+        before = Play({**self.given, "resume": None}, self.folder)
+        _, source = before.data()
+        before.trainer([keeper]).fit(before.module(), **source)
+        (path,) = [path for path in self.folder.glob("*.ckpt") if wanted in path.stem.split(" ")]
+        return {"ckpt_path": path}
+
+
+def expected(case: GoldenCase) -> list[str]:
+    calls = " ".join(case.expected["calls"]).split()
+    return DIFFERENCES.get(case.name, lambda same: same)(calls)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_order_of_hooks(case: GoldenCase, tmp_path: Path) -> None:
+    assert Play(dict(case.given), tmp_path).run() == expected(case)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_order_is_the_same_where_the_module_leaves_primitives_alone(case: GoldenCase, tmp_path: Path) -> None:
+    left = {f"M.{hook}" for hook in PRIMITIVES}
+    truth = [call for call in expected(case) if call not in left]
+    assert Play(dict(case.given), tmp_path, leave_out=PRIMITIVES).run() == truth
+
+
+def test_every_difference_is_one() -> None:
+    """A rule that changes nothing would hide that we do not differ any more."""
+    for case in CASES:
+        plain = " ".join(case.expected["calls"]).split()
+        assert (case.name in DIFFERENCES) == (expected(case) != plain), case.name
+    assert set(DIFFERENCES) <= {case.name for case in CASES}
+
+
+def test_every_hook_of_the_interface_occurs_in_some_case() -> None:
+    seen = {call.partition(".")[2].partition("(")[0] for case in CASES for call in expected(case)}
+    assert {hook.value for hook in Hook} <= seen

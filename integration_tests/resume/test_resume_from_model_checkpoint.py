@@ -1,0 +1,144 @@
+"""Every file that ModelCheckpoint leaves is resumed from; what comes out is compared here, by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from resume_cases import Case
+
+import fulmen_core as L
+from fulmen_callbacks import EarlyStopping, ModelCheckpoint
+from fulmen_core import Trainer
+from fulmen_testing import FakeLogger
+
+pytestmark = pytest.mark.filterwarnings("ignore:Checkpoints go to", "ignore:The checkpoint holds states of callbacks")
+
+TRIGGERS = {
+    "steps": {"every_n_train_steps": 2},
+    "validation": {"save_on_train_epoch_end": False},
+    "epoch": {"save_on_train_epoch_end": True},
+}
+
+
+@dataclass
+class Outcome:
+    """What a run came to."""
+
+    module: L.LightningModule
+    trainer: Trainer
+    logger: FakeLogger
+    keeper: ModelCheckpoint
+
+
+def run(case: Case, folder: Path, trigger: dict[str, Any], ckpt_path: Path | None = None, **arguments: Any) -> Outcome:
+    L.seed_everything(7, verbose=False)
+    module, (train, validation) = case.make_module(), case.make_data()
+    logger = FakeLogger()
+    keeper = ModelCheckpoint(dirpath=folder, save_top_k=-1, filename="{epoch}-{step}", **trigger)
+    trainer = Trainer(
+        **{
+            **case.trainer_arguments(),
+            "enable_checkpointing": True,
+            "callbacks": [keeper, EarlyStopping("loss", patience=20)],
+            "logger": logger,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            **arguments,
+        }
+    )
+    trainer.fit(module, train, validation, ckpt_path=ckpt_path)
+    return Outcome(module, trainer, logger, keeper)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Compare nested values; tensors by all their bits."""
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS.values(), ids=TRIGGERS)
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("adam", scheduler="plateau_epoch", augment="torch", accumulate=2, val_check_interval=3, log_every_n_steps=1),
+        Case("momentum", optimizer="momentum", scheduler="one_cycle", accumulate=3, random_validation=True, unsized=True),
+    ],
+    ids=lambda case: case.name,
+)
+def test_each_file_leads_to_the_same_end(case: Case, trigger: dict[str, Any], tmp_path: Path) -> None:
+    whole = run(case, tmp_path / "whole", trigger)
+    files = sorted((tmp_path / "whole").glob("*.ckpt"))
+    assert len(files) >= 2
+    for number, file in enumerate(files):
+        resumed = run(case, tmp_path / f"resumed{number}", trigger, ckpt_path=file)
+        assert same(dict(resumed.module.state_dict()), dict(whole.module.state_dict())), file
+        for one, other in zip(resumed.trainer.optimizers, whole.trainer.optimizers, strict=True):
+            assert same(one.state_dict(), other.state_dict()), file
+        for one, other in zip(resumed.trainer.lr_scheduler_configs, whole.trainer.lr_scheduler_configs, strict=True):
+            assert same(vars(one.scheduler) | {"optimizer": None}, vars(other.scheduler) | {"optimizer": None}), file
+        assert same(resumed.trainer.callback_metrics, whole.trainer.callback_metrics), file
+        tail = whole.logger.metrics[len(whole.logger.metrics) - len(resumed.logger.metrics) :]
+        assert resumed.logger.metrics == tail, file
+        assert resumed.trainer.global_step == whole.trainer.global_step
+        assert resumed.trainer.current_epoch == whole.trainer.current_epoch
+
+
+def test_the_logger_receives_exactly_what_follows_the_file(tmp_path: Path) -> None:
+    """The lengths of what was logged before and after the cut add up, so that nothing is lost or sent twice."""
+    case = Case(log_every_n_steps=1, val_check_interval=2)
+    logged: dict[str, int] = {}
+
+    class Noting(ModelCheckpoint):
+        def _save(self, trainer: Any, path: str) -> None:
+            logged[path] = len(trainer.logger.metrics)
+            super()._save(trainer, path)
+
+    L.seed_everything(7, verbose=False)
+    module, (train, validation) = case.make_module(), case.make_data()
+    logger = FakeLogger()
+    keeper = Noting(dirpath=tmp_path, every_n_train_steps=3, save_top_k=-1)
+    arguments = {**case.trainer_arguments(), "enable_checkpointing": True, "enable_progress_bar": False}
+    Trainer(**{**arguments, "callbacks": [keeper], "logger": logger}).fit(module, train, validation)
+    assert len(logged) == 4
+    for path, count in logged.items():
+        resumed = run(case, tmp_path / "resumed", {"every_n_train_steps": 100}, ckpt_path=Path(path))
+        assert logger.metrics[count:] == resumed.logger.metrics
+
+
+def test_stopping_early_is_remembered(tmp_path: Path) -> None:
+    """A checkpoint that was written when training had been asked to stop ends there again."""
+    case = Case(max_epochs=6)
+
+    def ask_to_stop() -> None:
+        module.trainer.should_stop = module.current_epoch == 1
+
+    L.seed_everything(7, verbose=False)
+    module, (train, validation) = case.make_module(), case.make_data()
+    module.on_validation_epoch_end = ask_to_stop  # type: ignore[method-assign]
+    keeper = ModelCheckpoint(dirpath=tmp_path, filename="{epoch}", save_top_k=-1)
+    arguments = {**case.trainer_arguments(), "enable_checkpointing": True, "enable_progress_bar": False}
+    Trainer(**arguments, callbacks=[keeper], logger=False).fit(module, train, validation)
+    assert sorted(file.name for file in tmp_path.glob("*.ckpt")) == ["epoch=0.ckpt", "epoch=1.ckpt"]
+    resumed = run(case, tmp_path / "resumed", TRIGGERS["epoch"], ckpt_path=tmp_path / "epoch=1.ckpt")
+    assert resumed.trainer.current_epoch == 2
+    assert same(dict(resumed.module.state_dict()), dict(module.state_dict()))
+
+
+def test_more_steps_go_on_in_the_epoch_that_the_limit_cut(tmp_path: Path) -> None:
+    """A file of the end of an epoch that max_steps had cut short: with a larger limit the rest of that epoch follows."""
+    case = Case(augment="torch")
+    whole = run(case, tmp_path / "whole", TRIGGERS["epoch"], max_steps=9)
+    short = run(case, tmp_path / "short", TRIGGERS["epoch"], max_steps=4)
+    assert Path(short.keeper.best_model_path).name == "epoch=0-step=4.ckpt"
+    longer = run(case, tmp_path / "longer", TRIGGERS["epoch"], Path(short.keeper.best_model_path), max_steps=9)
+    assert same(dict(longer.module.state_dict()), dict(whole.module.state_dict()))
+    assert (longer.trainer.global_step, longer.trainer.current_epoch) == (9, whole.trainer.current_epoch)

@@ -1,0 +1,111 @@
+"""A second set of a module's weights."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_swa_multi_avg_fn
+
+AverageOne = Callable[[Tensor, Tensor, Tensor | int], Tensor]
+AverageMany = Callable[[list[Tensor], list[Tensor], Tensor | int], None]
+
+
+@dataclass(frozen=True)
+class AveragingRule:
+    """How a new value is taken in; the mean of all values unless a function is given."""
+
+    one: AverageOne | None = None
+    many: AverageMany | None = None
+    buffers: bool = True
+    """Whether buffers are averaged too, rather than copied."""
+
+    def averages(self, tensor: Tensor) -> bool:
+        """Return whether such a value is averaged; if not it is copied, as all whole numbers are: they count."""
+        is_wanted = self.buffers or isinstance(tensor, nn.Parameter)
+        return is_wanted and (tensor.is_floating_point() or tensor.is_complex())
+
+    def take_in(self, averages: list[Tensor], values: list[Tensor], count: int) -> None:
+        """Change the averages, of `count` values so far, in place."""
+        if self.one is not None:
+            for average, value in zip(averages, values, strict=True):
+                average.copy_(self.one(average, value, count))
+            return
+        many: AverageMany = self.many or get_swa_multi_avg_fn()  # type: ignore[no-untyped-call]
+        for group in _by_kind(averages, values):
+            many(*group, count)
+
+
+class AveragedWeights:
+    """The averages of a module's parameters and persistent buffers, under their names; tied ones are held once."""
+
+    def __init__(
+        self, module: nn.Module, rule: AveragingRule, *, device: torch.device | str | int | None, count: int = 0
+    ) -> None:
+        self.count = count
+        """Values taken in so far."""
+        self._rule = rule
+        named: Mapping[str, Tensor] = module.state_dict(keep_vars=True)
+        unique = {id(tensor): tensor for tensor in named.values()}
+        self._live = list(unique.values())
+        self._kept = [self._copy_of(tensor, device) for tensor in self._live]
+        positions = {identity: position for position, identity in enumerate(unique)}
+        self._position = {name: positions[id(tensor)] for name, tensor in named.items()}
+
+    def values(self) -> dict[str, Tensor]:
+        """Return the averages by name (the weights themselves while they are swapped)."""
+        return {name: self._kept[position] for name, position in self._position.items()}
+
+    @torch.no_grad()
+    def load(self, values: Mapping[str, Tensor]) -> None:
+        """Set the averages that are among these values."""
+        for name, position in self._position.items():
+            if name in values:
+                self._kept[position].copy_(values[name])
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the present weights in; the first time they become the average."""
+        if self.count == 0:
+            self._copy(range(len(self._live)))
+        else:
+            averaged = [at for at, live in enumerate(self._live) if self._rule.averages(live)]
+            live = [self._live[at].detach().to(self._kept[at].device) for at in averaged]
+            self._rule.take_in([self._kept[at] for at in averaged], live, self.count)
+            self._copy(set(range(len(self._live))).difference(averaged))
+        self.count += 1
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange weights and averages."""
+        for live, kept in zip(self._live, self._kept, strict=True):
+            before = live.detach().clone()
+            live.copy_(kept)
+            kept.copy_(before)
+
+    @torch.no_grad()
+    def give(self) -> None:
+        """Set the weights to the averages."""
+        for live, kept in zip(self._live, self._kept, strict=True):
+            live.copy_(kept)
+
+    def _copy(self, positions: range | set[int]) -> None:
+        for at in positions:
+            self._kept[at].copy_(self._live[at])
+
+    @staticmethod
+    def _copy_of(tensor: Tensor, device: torch.device | str | int | None) -> Tensor:
+        return tensor.detach().to(device, copy=True) if device is not None else tensor.detach().clone()
+
+
+def _by_kind(averages: list[Tensor], values: list[Tensor]) -> list[tuple[list[Tensor], list[Tensor]]]:
+    """Return them in groups of one device and type, as functions on many tensors need them."""
+    groups: dict[tuple[torch.device, torch.dtype], tuple[list[Tensor], list[Tensor]]] = defaultdict(lambda: ([], []))
+    for average, value in zip(averages, values, strict=True):
+        group = groups[average.device, average.dtype]
+        group[0].append(average)
+        group[1].append(value)
+    return list(groups.values())

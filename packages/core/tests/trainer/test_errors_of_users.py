@@ -1,0 +1,348 @@
+"""Mistakes in modules, data and calls: one clear error each, before or at the first step."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from kernel_cases import Line, Unsized, loader, trainer
+from torch import nn
+
+from fulmen_core import LightningDataModule, LightningModule
+from fulmen_interfaces import Callback, ConfigurationError, DataError, FulmenError, ModuleError
+
+
+def without(*names: str, **methods: Any) -> LightningModule:
+    """Return a module that lacks some methods of `Line` and has others."""
+    offered = {"training_step": Line.training_step, "configure_optimizers": Line.configure_optimizers}
+    own = {name: method for name, method in offered.items() if name not in names}
+    base = {"__init__": Line.__init__, "loss": Line.loss, "forward": Line.forward}
+
+    class Module(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 1)
+            self.lr = 0.1
+
+    del base["__init__"]
+    return type("Module", (Module,), {**base, **own, **methods})()
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (lambda: without("training_step"), r"Module has no `training_step`.*Define `training_step\(self, batch"),
+        (lambda: without("training_step", trainig_step=Line.training_step), "Did you mean 'trainig_step'"),
+        (lambda: without("configure_optimizers"), "Module has no `configure_optimizers`.*or None to train without"),
+        (
+            lambda: without("configure_optimizers", configure_optimizer=Line.configure_optimizers),
+            "Did you mean 'configure_optimizer'",
+        ),
+    ],
+)
+def test_a_module_without_what_training_needs(module: Any, message: str) -> None:
+    with pytest.raises(ModuleError, match=message):
+        trainer().fit(module(), loader(1))
+
+
+def test_everything_that_is_missing_is_told_at_once() -> None:
+    with pytest.raises(ModuleError) as error:
+        trainer().fit(without("training_step", "configure_optimizers"))
+    text = str(error.value)
+    assert [line[:2] for line in text.splitlines()] == ["1.", "2.", "3."]
+    assert all(word in text for word in ("training_step", "configure_optimizers", "train_dataloader"))
+
+
+@pytest.mark.parametrize("call", ["validate", "test"])
+def test_an_evaluation_without_its_step(call: str) -> None:
+    step = "validation_step" if call == "validate" else "test_step"
+    with pytest.raises(ModuleError, match=f"Line has no `{step}`"):
+        getattr(trainer(), call)(Line(), loader(1))
+
+
+def test_prediction_needs_a_step_or_forward() -> None:
+    class Neither(LightningModule):
+        pass
+
+    with pytest.raises(ModuleError, match="neither `predict_step` nor `forward`"):
+        trainer().predict(Neither(), loader(1))
+
+
+@pytest.mark.parametrize("call", ["fit", "validate", "test", "predict"])
+def test_a_run_without_data(call: str) -> None:
+    class Whole(Line):
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            pass
+
+        test_step = validation_step
+
+    hook = {"fit": "train", "validate": "val"}.get(call, call) + "_dataloader"
+    with pytest.raises(ModuleError, match=f"no data for `{call}`.*define `{hook}` in Whole"):
+        getattr(trainer(), call)(Whole())
+
+
+def test_a_data_module_without_the_loader_is_named() -> None:
+    class Empty(LightningDataModule):
+        pass
+
+    with pytest.raises(ModuleError, match="define `train_dataloader` in Empty"):
+        trainer().fit(Line(), datamodule=Empty())
+
+
+@pytest.mark.parametrize("model", [nn.Linear(4, 1), Line, None, "model"], ids=["nn.Module", "class", "None", "text"])
+def test_what_is_no_module_is_told_by_its_type(model: Any) -> None:
+    with pytest.raises(ModuleError, match=r"needs a `LightningModule`|No model was given"):
+        trainer().fit(model, loader(1))
+
+
+def test_evaluating_nothing_before_anything_ran() -> None:
+    with pytest.raises(ModuleError, match=r"No model was given.*Pass `model`"):
+        trainer().validate()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"train_dataloaders": loader(1)}, {"val_dataloaders": loader(1)}],
+    ids=["train", "val"],
+)
+def test_loaders_beside_a_data_module(arguments: dict[str, Any]) -> None:
+    class Data(LightningDataModule):
+        def train_dataloader(self) -> Any:
+            return loader(1)
+
+    with pytest.raises(FulmenError, match=r"datamodule|data module"):
+        trainer().fit(Line(), datamodule=Data(), **arguments)
+
+
+def test_data_that_gives_no_batch() -> None:
+    for data in ([], Unsized([]), loader(0) if False else iter(())):
+        with pytest.raises(DataError, match="gave no batch"):
+            trainer().fit(Line(), data)
+
+
+def test_an_iterator_that_is_used_up_is_told_in_the_second_epoch() -> None:
+    module = Line()
+    with pytest.raises(DataError, match="gave no batch.*used up"):
+        trainer(max_epochs=2).fit(module, iter(list(loader(2))))
+
+
+@pytest.mark.parametrize("data", [5, object()])
+def test_data_that_cannot_be_iterated_over(data: Any) -> None:
+    with pytest.raises(DataError, match="cannot be iterated over"):
+        trainer().fit(Line(), data)
+
+
+def test_several_evaluation_loaders_need_an_index() -> None:
+    class NoIndex(Line):
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            pass
+
+        def predict_step(self, batch: Any, batch_idx: int) -> Any:
+            return None
+
+    message = r"2 loaders, but `NoIndex.{0}` takes no `dataloader_idx`.*Define `{0}\(self, batch, batch_idx, dataloader"
+    for call, step in (("validate", "validation_step"), ("predict", "predict_step")):
+        with pytest.raises(ModuleError, match=message.format(step)):
+            getattr(trainer(), call)(NoIndex(), [loader(1), loader(1)])
+
+
+def test_a_share_that_leaves_no_batch() -> None:
+    with pytest.raises(ConfigurationError, match=r"limit_train_batches=0.1.*less than one batch"):
+        trainer(limit_train_batches=0.1).fit(Line(), loader(3))
+
+
+def test_a_share_of_data_without_a_length() -> None:
+    with pytest.raises(ConfigurationError, match=r"limit_train_batches=0.5.*does not tell its length"):
+        trainer(limit_train_batches=0.5).fit(Line(), Unsized(loader(3)))
+
+
+@pytest.mark.parametrize(
+    ("run", "hint"),
+    [
+        ({"gradient_clip_val": 0.5}, "self.clip_gradients"),
+        ({"accumulate_grad_batches": 2}, "Step every so many batches"),
+    ],
+)
+def test_what_the_trainer_cannot_do_under_manual_optimisation(run: dict[str, Any], hint: str) -> None:
+    class Manual(Line):
+        def __init__(self) -> None:
+            super().__init__()
+            self.automatic_optimization = False
+
+    (argument,) = run
+    with pytest.raises(ModuleError, match=f"{argument}=.*optimisation is manual.*{re.escape(hint)}"):
+        trainer(**run).fit(Manual(), loader(1))
+
+
+def test_manual_backward_under_automatic_optimisation() -> None:
+    class Confused(Line):
+        def training_step(self, batch: Any, batch_idx: int) -> None:
+            self.manual_backward(self.loss(batch))
+
+    with pytest.raises(ModuleError, match="automatic_optimization = False"):
+        trainer().fit(Confused(), loader(1))
+
+
+def test_callbacks_of_the_module_must_be_callbacks() -> None:
+    class Wrong(Line):
+        def configure_callbacks(self) -> Any:
+            return [Callback(), "early_stopping"]
+
+    with pytest.raises(ModuleError, match="returned 'early_stopping' among its callbacks"):
+        trainer().fit(Wrong(), loader(1))
+
+
+def test_a_module_may_have_no_callbacks() -> None:
+    class None_(Line):
+        def configure_callbacks(self) -> Any:
+            return None
+
+    trainer().fit(None_(), loader(1))
+
+
+def test_the_user_s_own_error_comes_out_as_it_is() -> None:
+    class Own(Exception):
+        pass
+
+    raised = Own("mine")
+
+    class Broken(Line):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            raise raised
+
+    fitted = trainer()
+    with pytest.raises(Own) as error:
+        fitted.fit(Broken(), loader(1))
+    assert error.value is raised
+    assert error.value.__cause__ is None
+    assert (fitted.interrupted, fitted.state.status.value) == (True, "failed")
+    fitted.fit(Line(), loader(1))
+    assert (fitted.interrupted, fitted.state.status.value) == (False, "finished")
+
+
+@pytest.mark.parametrize("hook", ["setup", "on_fit_start", "train_dataloader", "configure_optimizers", "on_train_end"])
+def test_an_error_anywhere_is_told_to_callbacks_and_everything_is_torn_down(hook: str) -> None:
+    told: list[str] = []
+
+    class Told(Callback):
+        def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+            told.append(f"exception {exception}")
+
+        def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+            told.append(f"teardown {stage}")
+
+    def fail(self: Any, *args: Any) -> Any:
+        raise RuntimeError(hook)
+
+    with pytest.raises(RuntimeError, match=hook):
+        trainer(callbacks=[Told()]).fit(type("Failing", (Line,), {hook: fail})(), loader(1) if "load" not in hook else None)
+    assert told == [f"exception {hook}", "teardown fit"]
+
+
+def test_errors_while_ending_do_not_hide_the_first_and_all_are_told() -> None:
+    called: list[str] = []
+
+    class Bad(Callback):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+            called.append(f"exception {self.name}")
+            raise ValueError(f"exception {self.name}")
+
+        def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+            called.append(f"teardown {self.name}")
+            raise ValueError(f"teardown {self.name}")
+
+    class Broken(Line):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            raise RuntimeError("the first")
+
+    with pytest.warns(UserWarning, match="Another error came") as warned, pytest.raises(RuntimeError, match="the first"):
+        trainer(callbacks=[Bad("a"), Bad("b")]).fit(Broken(), loader(1))
+    assert called == ["exception a", "exception b", "teardown a", "teardown b"]
+    assert len([one for one in warned if "Another error came" in str(one.message)]) == 4
+
+
+def test_an_error_in_teardown_alone_is_raised() -> None:
+    class Bad(Callback):
+        def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+            raise ValueError("teardown")
+
+    with pytest.raises(ValueError, match="teardown"):
+        trainer(callbacks=[Bad()]).fit(Line(), loader(1))
+
+
+def test_what_was_saved_before_an_error_stays(tmp_path: Path) -> None:
+    class Saving(Callback):
+        def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+            trainer.save_checkpoint(str(tmp_path / f"{batch_idx}.ckpt"))
+
+    class Late(Line):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            if batch_idx == 2:
+                raise RuntimeError("late")
+            return self.loss(batch)
+
+    module = Late()
+    with pytest.raises(RuntimeError, match="late"):
+        trainer(callbacks=[Saving()]).fit(module, loader(3))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.ckpt", "1.ckpt"]
+    saved = torch.load(tmp_path / "1.ckpt", weights_only=True)
+    assert saved["global_step"] == 2
+    assert torch.equal(saved["state_dict"]["layer.weight"], module.layer.weight)
+
+
+def test_half_a_validation_is_warned_of() -> None:
+    class Step(Line):
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            raise AssertionError
+
+    with pytest.warns(UserWarning, match="There is validation data, but Line has no `validation_step`"):
+        trainer().fit(Line(), loader(1), loader(1))
+    with pytest.warns(UserWarning, match="Step has a `validation_step`, but there is no validation data"):
+        trainer().fit(Step(), loader(1))
+
+
+def test_near_misses_of_hooks_are_warned_of_when_the_run_starts() -> None:
+    class Typos(Line):
+        def validaton_step(self, batch: Any, batch_idx: int) -> None:
+            pass
+
+        def on_train_epoch_stop(self) -> None:
+            pass
+
+        def training_epoch_end(self, outputs: Any) -> None:
+            pass
+
+        def my_helper(self) -> None:
+            pass
+
+    class Watch(Callback):
+        def on_train_epoch_finish(self, trainer: Any, pl_module: Any) -> None:
+            pass
+
+    with pytest.warns(UserWarning) as warned:
+        trainer(callbacks=[Watch()]).fit(Typos(), loader(1))
+    texts = "\n".join(str(one.message) for one in warned)
+    assert re.search(r"Typos.validaton_step.*Did you mean validation_step", texts)
+    assert re.search(r"Typos.on_train_epoch_stop.*Did you mean on_train_epoch_end", texts)
+    assert re.search(r"Typos.training_epoch_end.*Nothing calls it any more.*on_train_epoch_end", texts)
+    assert re.search(r"Watch.on_train_epoch_finish.*Did you mean on_train_epoch_end", texts)
+    assert "my_helper" not in texts
+
+
+def test_the_trainer_asks_for_a_run_where_it_knows_nothing_yet() -> None:
+    new = trainer()
+    for name in ("model", "optimizers", "lr_scheduler_configs"):
+        with pytest.raises(ModuleError, match=f"`trainer.{name}` is known from"):
+            getattr(new, name)
+    with pytest.raises(ModuleError, match="no model was prepared yet"):
+        new.save_checkpoint("x.ckpt")
+    with pytest.raises(ModuleError, match="known during `fit`"):
+        _ = new.estimated_stepping_batches
+    with pytest.raises(ModuleError, match="nothing runs"):
+        new.should_stop = True

@@ -1,0 +1,98 @@
+"""What the processes of a run leave behind for the one that started them: why they failed, and rank zero's result."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from fulmen_interfaces import RankError
+
+_FOLLOW_UP_WORDS = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
+
+
+@dataclass(frozen=True)
+class FailureReport:
+    """One process' error."""
+
+    rank: int
+    at: float
+    """Seconds since the epoch."""
+    is_follow_up: bool
+    """Whether it only says that another process is gone."""
+    text: str
+    """The traceback as Python prints it."""
+    pickled: bytes | None
+    """The error itself, where it can travel."""
+
+    def error(self) -> BaseException:
+        """Return the error, caused by one that shows the traceback of its rank."""
+        told = RankError(f"Rank {self.rank} failed:\n\n{self.text}")
+        if self.pickled is None:
+            return told
+        error: BaseException = pickle.loads(self.pickled)
+        error.__cause__ = told
+        return error
+
+
+class Reports:
+    """A folder of reports. Each is there whole or not at all."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+
+    def write_failure(self, rank: int, error: BaseException, *, hide: tuple[str, ...] = ()) -> None:
+        """Write why this process failed; frames of the files in `hide` are left out at the traceback's start."""
+        frames = _behind(error.__traceback__, hide)
+        text = "".join(traceback.format_exception(type(error), error, frames))
+        report = FailureReport(rank, time.time(), is_follow_up(error), text, _travelling(error))
+        self._write(f"rank-{rank}.failure", pickle.dumps(report))
+
+    def failures(self) -> list[FailureReport]:
+        """Return what was reported: first those that are no follow-up of others, each kind by time."""
+        found: list[FailureReport] = [pickle.loads(one.read_bytes()) for one in self.folder.glob("*.failure")]
+        return sorted(found, key=lambda report: (report.is_follow_up, report.at))
+
+    def write_result(self, result: Any) -> None:
+        """Write rank zero's result."""
+        self._write("result", pickle.dumps(result))
+
+    def result(self) -> Any:
+        """Return rank zero's result; None where that rank ran on another machine."""
+        path = self.folder / "result"
+        return pickle.loads(path.read_bytes()) if path.exists() else None
+
+    def _write(self, name: str, content: bytes) -> None:
+        part = self.folder / f"{name}.part"
+        part.write_bytes(content)
+        part.replace(self.folder / name)
+
+
+def is_follow_up(error: BaseException) -> bool:
+    """Return whether an error only says that another process went away, or did not come."""
+    import torch.distributed as dist
+
+    if isinstance(error, (RankError, dist.DistError)):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in _FOLLOW_UP_WORDS)
+
+
+def _behind(frames: TracebackType | None, hide: tuple[str, ...]) -> TracebackType | None:
+    start = frames
+    while start is not None and start.tb_frame.f_code.co_filename in hide:
+        start = start.tb_next
+    return start or frames
+
+
+def _travelling(error: BaseException) -> bytes | None:
+    try:
+        pickled = pickle.dumps(error)
+        pickle.loads(pickled)
+    except Exception:
+        return None
+    return pickled

@@ -1,0 +1,133 @@
+"""Starting one process per device that runs the same program once more."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable
+from typing import TypeVar, final
+
+import torch
+
+from fulmen_distributed._crew import Crew, Worker
+from fulmen_distributed._reports import Reports
+from fulmen_distributed._script import command, working_folder
+from fulmen_distributed._variables import REPORTS, meeting_point, threads_for, variables_of, worlds_here
+from fulmen_interfaces import LaunchSettings, World
+
+R = TypeVar("R")
+
+_GRACE_SECONDS = 10.0
+"""How long this process may take to notice that another has failed."""
+_LAST_SECONDS = 30.0
+"""How long the others may run on when this process has come to its end."""
+
+
+@final
+class SubprocessLauncher:
+    """Runs the program once more for each further device; the calling process is the first rank of its machine.
+
+    The other processes come to the same call of `launch` by themselves, and on to the program's end. They start with the
+    first call; later calls use them again. If one fails, this process ends too, with that one's error.
+    """
+
+    def __init__(self) -> None:
+        self._world: World | None = None
+        self._crew: Crew | None = None
+
+    @property
+    def interactive(self) -> bool:
+        """It needs a script that can be run again."""
+        return False
+
+    def launch(self, main: Callable[[World], R], settings: LaunchSettings) -> R:
+        """Run `main` here, while the others run it. Raises the first failing rank's error."""
+        if self._world is None or self._crew is None:
+            self._world, self._crew = _start(settings)
+        crew = self._crew
+        try:
+            return main(self._world)
+        except (KeyboardInterrupt, SystemExit):
+            _Watch.of(crew).release()
+            crew.wait(_GRACE_SECONDS)  # they were told, too, or notice
+            crew.end()
+            raise
+        except Exception as error:
+            cause = crew.cause_of(error)
+            _Watch.of(crew).release()
+            crew.end()
+            if cause is None:
+                raise
+            raise cause  # noqa: B904  its own cause is what its rank says
+
+
+def _start(settings: LaunchSettings) -> tuple[World, Crew]:
+    mine, *others = worlds_here(settings)
+    address, port = meeting_point(settings)
+    threads = threads_for(settings.processes_per_node)
+    common = {**os.environ, REPORTS: tempfile.mkdtemp(prefix="fulmen-")}
+    common.setdefault("OMP_NUM_THREADS", str(threads))
+    commands = {world.rank: command(world.rank) for world in others}  # may refuse, before anything has started
+    reports = Reports(common[REPORTS])
+    workers = []
+    for world in others:
+        told = variables_of(world, per_node=settings.processes_per_node, address=address, port=port)
+        process = subprocess.Popen(commands[world.rank], env={**common, **told}, cwd=working_folder())
+        workers.append(Worker(world.rank, process.poll, process.terminate, process.kill))
+    os.environ.update(variables_of(mine, per_node=settings.processes_per_node, address=address, port=port))
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(threads)
+    crew = Crew(workers, reports)
+    _Watch.of(crew).start()
+    return mine, crew
+
+
+class _Watch:
+    """Ends this process where another has failed and this one does not notice, and at its end waits for the others."""
+
+    _watches: dict[int, _Watch] = {}  # noqa: RUF012  one for each crew of this process
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._released = threading.Event()
+
+    @classmethod
+    def of(cls, crew: Crew) -> _Watch:
+        """Return the one watch over a crew."""
+        return cls._watches.setdefault(id(crew), cls(crew))
+
+    def start(self) -> None:
+        """Watch from now on."""
+        threading.Thread(target=self._watch, name="watch-ranks", daemon=True).start()
+        atexit.register(self._wait_for_the_others)
+
+    def release(self) -> None:
+        """Leave the rest to the caller, who knows of the failure."""
+        self._released.set()
+
+    def _watch(self) -> None:
+        self._crew.wait(stop_at_failure=True)
+        if self._crew.failed and not self._released.wait(_GRACE_SECONDS):
+            self._give_up()
+
+    def _wait_for_the_others(self) -> None:
+        self._released.set()
+        if getattr(sys, "last_value", None) is None:
+            self._crew.wait(_LAST_SECONDS, stop_at_failure=True)
+        if self._crew.failed or self._crew.running:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        cause = self._crew.cause_of()
+        self._crew.end()
+        told = getattr(sys, "last_value", None) is not None  # this process' own error was printed, and is the cause
+        if cause is not None and not told:
+            traceback.print_exception(cause)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
