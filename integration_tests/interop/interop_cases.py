@@ -37,7 +37,9 @@ def module_class(library: ModuleType) -> type[Any]:
             self.head = nn.Linear(width, 1)
             with torch.no_grad():
                 for number, parameter in enumerate(self.parameters()):
-                    parameter.copy_(torch.linspace(-0.5, 0.6, parameter.numel()).reshape(parameter.shape) * (number + 1))
+                    parameter.copy_(
+                        torch.linspace(-0.5, 0.6, parameter.numel()).reshape(parameter.shape) * (number + 1)
+                    )
 
         def forward(self, x: torch.Tensor) -> Any:
             return self.head(self.body(x).tanh())

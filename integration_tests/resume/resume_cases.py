@@ -121,7 +121,11 @@ class Net(L.LightningModule):
         if case.metrics:
             self.train_error = torchmetrics.MeanSquaredError()
             self.errors = torchmetrics.MetricCollection(
-                {"mae": torchmetrics.MeanAbsoluteError(), "mean": torchmetrics.MeanMetric(), "top": torchmetrics.MaxMetric()}
+                {
+                    "mae": torchmetrics.MeanAbsoluteError(),
+                    "mean": torchmetrics.MeanMetric(),
+                    "top": torchmetrics.MaxMetric(),
+                }
             )
             self.by_hand = torchmetrics.CatMetric()
             self.val_error = torchmetrics.MeanSquaredError()
@@ -194,7 +198,7 @@ class Net(L.LightningModule):
         self.by_hand.update(out.flatten())
 
     def _step_by_hand(self, batch: Any, loss: torch.Tensor, batch_idx: int) -> None:
-        """Step the first optimizer every third batch, over gradients that were added up meanwhile; the second always."""
+        """Step the first optimizer every third batch, over gradients that were added up; the second always."""
         first, second = self.optimizers()
         second.zero_grad()
         self.manual_backward(loss)

@@ -69,8 +69,12 @@ def same(one: Any, other: Any) -> bool:
 @pytest.mark.parametrize(
     "case",
     [
-        Case("adam", scheduler="plateau_epoch", augment="torch", accumulate=2, val_check_interval=3, log_every_n_steps=1),
-        Case("momentum", optimizer="momentum", scheduler="one_cycle", accumulate=3, random_validation=True, unsized=True),
+        Case(
+            "adam", scheduler="plateau_epoch", augment="torch", accumulate=2, val_check_interval=3, log_every_n_steps=1
+        ),
+        Case(
+            "momentum", optimizer="momentum", scheduler="one_cycle", accumulate=3, random_validation=True, unsized=True
+        ),
     ],
     ids=lambda case: case.name,
 )
@@ -134,7 +138,7 @@ def test_stopping_early_is_remembered(tmp_path: Path) -> None:
 
 
 def test_more_steps_go_on_in_the_epoch_that_the_limit_cut(tmp_path: Path) -> None:
-    """A file of the end of an epoch that max_steps had cut short: with a larger limit the rest of that epoch follows."""
+    """A file of the end of an epoch that max_steps had cut short: with a larger limit the rest of it follows."""
     case = Case(augment="torch")
     whole = run(case, tmp_path / "whole", TRIGGERS["epoch"], max_steps=9)
     short = run(case, tmp_path / "short", TRIGGERS["epoch"], max_steps=4)

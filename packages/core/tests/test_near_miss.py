@@ -151,6 +151,8 @@ GOOD_SIGNATURES = [
     ("configure_gradient_clipping", ["optimizer", "gradient_clip_val", "gradient_clip_algorithm"]),
     ("optimizer_step", ["epoch", "batch_idx", "optimizer", "optimizer_closure=None"]),
     ("optimizer_step", ["*args", "**kwargs"]),
+    ("backward", ["loss"]),
+    ("backward", ["loss", "*args", "**kwargs"]),
     ("setup", ["stage"]),
     ("setup", ["stage=None"]),
 ]

@@ -198,5 +198,5 @@ def test_the_default_catalogue_is_read_once() -> None:
 
 
 def test_every_role_has_a_group_of_its_own() -> None:
-    assert len({role.group for role in ROLES}) == len({role.noun for role in ROLES}) == len(ROLES) == 9
+    assert len({role.group for role in ROLES}) == len({role.noun for role in ROLES}) == len(ROLES) == 10
     assert all(role.group.startswith("fulmen.") for role in ROLES)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from fulmen_callbacks._averaging import EMAWeightAveraging, WeightAveraging
 from fulmen_callbacks._checkpoint import Checkpoint, ModelCheckpoint, OnExceptionCheckpoint
+from fulmen_callbacks._device_stats import DeviceStatsMonitor
 from fulmen_callbacks._early_stopping import EarlyStopping, EarlyStoppingReason
+from fulmen_callbacks._finetuning import BackboneFinetuning, BaseFinetuning
 from fulmen_callbacks._lambda import LambdaCallback
 from fulmen_callbacks._lr_monitor import LearningRateMonitor
+from fulmen_callbacks._prediction_writer import BasePredictionWriter, WriteInterval
 from fulmen_callbacks._progress import ProgressBar, RichProgressBar, RichProgressBarTheme, TQDMProgressBar
 from fulmen_callbacks._specs import MODEL_CHECKPOINT_SPEC, MODEL_SUMMARY_SPEC, PROGRESS_BAR_SPEC, TIMER_SPEC
 from fulmen_callbacks._summary import LayerSummary, ModelSummary, RichModelSummary, Summary, summarize
+from fulmen_callbacks._throughput import Throughput, measure_flops
+from fulmen_callbacks._throughput_monitor import ThroughputMonitor
 from fulmen_callbacks._timer import Timer
 
 __all__ = [
@@ -17,7 +22,11 @@ __all__ = [
     "MODEL_SUMMARY_SPEC",
     "PROGRESS_BAR_SPEC",
     "TIMER_SPEC",
+    "BackboneFinetuning",
+    "BaseFinetuning",
+    "BasePredictionWriter",
     "Checkpoint",
+    "DeviceStatsMonitor",
     "EMAWeightAveraging",
     "EarlyStopping",
     "EarlyStoppingReason",
@@ -33,7 +42,11 @@ __all__ = [
     "RichProgressBarTheme",
     "Summary",
     "TQDMProgressBar",
+    "Throughput",
+    "ThroughputMonitor",
     "Timer",
     "WeightAveraging",
+    "WriteInterval",
+    "measure_flops",
     "summarize",
 ]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from torch.optim import Optimizer
 
 from fulmen_callbacks._problems import one_of, refuse
+from fulmen_callbacks._step_clock import StepClock
 from fulmen_interfaces import Callback, ModuleView, Problem, TrainerView
 
 
@@ -53,7 +54,7 @@ class LearningRateMonitor(Callback):
         self.lrs: dict[str, list[float]] = {}
         """All that was logged, by name."""
         self._watched: list[_Watched] = []
-        self._logged_step = -1
+        self._clock = StepClock()
 
     def on_train_start(self, trainer: TrainerView, pl_module: ModuleView) -> None:
         if not trainer.loggers:
@@ -61,19 +62,15 @@ class LearningRateMonitor(Callback):
             refuse([Problem("callbacks", type(self).__name__, reason, "Give the Trainer a logger, or leave it out.")])
         self._watched = list(_watch(trainer, self.log_key_prefix))
         self.lrs = {watched.name: [] for watched in self._watched}
-        self._logged_step = -1
+        self._clock = StepClock()
 
     def on_train_epoch_start(self, trainer: TrainerView, pl_module: ModuleView) -> None:
         if self.logging_interval != "step":
             self._log(trainer, pl_module, "any" if self.logging_interval else "epoch")
 
     def on_train_batch_start(self, trainer: TrainerView, pl_module: ModuleView, batch: Any, batch_idx: int) -> None:
-        step = trainer.logging_step
-        every = trainer.log_every_n_steps
-        if self.logging_interval == "epoch" or step == self._logged_step or not every or (step + 1) % every:
-            return
-        self._logged_step = step
-        self._log(trainer, pl_module, "any" if self.logging_interval else "step")
+        if self.logging_interval != "epoch" and self._clock.before_batch(trainer) is not None:
+            self._log(trainer, pl_module, "any" if self.logging_interval else "step")
 
     def _log(self, trainer: TrainerView, pl_module: ModuleView, interval: str) -> None:
         """Log the groups whose scheduler steps at that interval, and those that have none."""

@@ -102,7 +102,9 @@ def _uncallable(obj: object, base: type, name: str, function: Callable[..., Any]
 
 
 def _parameters_of(base: type, name: str) -> tuple[str, ...]:
-    return tuple(inspect.signature(getattr(base, name)).parameters)[1:]
+    """Return the arguments that the hook is called with for certain, without `self`."""
+    parameters = inspect.signature(getattr(base, name)).parameters.values()
+    return tuple(one.name for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD))[1:]
 
 
 def _always_given(name: str, expected: tuple[str, ...]) -> tuple[str, ...]:

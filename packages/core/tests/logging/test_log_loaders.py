@@ -54,7 +54,8 @@ def test_one_loader_has_plain_keys(loaders: Any) -> None:
 
 
 def test_the_suffix_follows_those_of_step_and_epoch() -> None:
-    ready, logger = trainer(logger=(logger := FakeLogger())), logger
+    logger = FakeLogger()
+    ready = trainer(logger=logger)
     results = ready.validate(Several(**BOTH, **BAR), [loader(2), loader(1)], verbose=False)
     assert results == [{f"v_epoch{SUFFIX}0": 100.5}, {f"v_epoch{SUFFIX}1": 200.0}]
     epochs = {f"v_epoch{SUFFIX}0": 100.5, f"v_epoch{SUFFIX}1": 200.0}

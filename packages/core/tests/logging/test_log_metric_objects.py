@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -95,7 +95,7 @@ def test_one_metric_under_two_names_gives_both_the_whole_epoch() -> None:
 
 def test_what_the_epoch_gathered_is_there_until_its_end_hooks_have_run() -> None:
     class Ending(Metered):
-        seen: list[float] = []
+        seen: ClassVar[list[float]] = []
 
         def on_validation_epoch_end(self) -> None:
             self.seen.append(self.val_mean.compute().item())

@@ -191,9 +191,7 @@ def test_training_hooks_without_a_batch_need_no_batch_size() -> None:
     assert rounded(fitted.callback_metrics) == {"start": 1, "epoch_start": 2, "epoch_end": 3}
 
 
-VALUES = st.lists(
-    st.tuples(st.floats(-1e3, 1e3, width=32), st.integers(1, 9), st.booleans()), min_size=1, max_size=200
-)
+VALUES = st.lists(st.tuples(st.floats(-1e3, 1e3, width=32), st.integers(1, 9), st.booleans()), min_size=1, max_size=200)
 
 
 @settings(max_examples=60, deadline=None)

@@ -70,7 +70,7 @@ def test_a_plateau_scheduler_is_known_as_such() -> None:
         (lambda: {"optimiser": optimizer()}, "Did you mean 'optimizer'"),
         (lambda: {"optimizer": optimizer(), "lr_schedular": 1}, "Did you mean 'lr_scheduler'"),
         (lambda: (one := optimizer(), StepLR(one, 1)), "StepLR.*where an optimizer is needed"),
-        (lambda: ([one := optimizer()], [StepLR(optimizer(), 1)]), "did not return"),
+        (lambda: ([optimizer()], [StepLR(optimizer(), 1)]), "did not return"),
         (lambda: with_scheduler(schedule=1), r"the keys \['schedule'\].*Did you mean 'scheduler'"),
         (lambda: with_scheduler(scheduler=None), "needs 'scheduler'"),
         (lambda: with_scheduler(StepLR, intervall="step"), "Did you mean 'interval'"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from kernel_cases import Line, loader, trainer
@@ -34,7 +34,7 @@ def our_frames() -> list[str]:
 
 
 class Looking(Line):
-    frames: list[str] = []
+    frames: ClassVar[list[str]] = []
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
         type(self).frames = our_frames()

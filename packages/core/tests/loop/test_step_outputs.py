@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -68,7 +68,7 @@ def test_the_loss_is_handed_on_divided_as_it_was_trained_on() -> None:
 
 
 def test_a_tensor_with_one_element_is_a_loss() -> None:
-    ours, theirs = twins(returning(lambda loss: loss.reshape(1, 1)))
+    ours, _ = twins(returning(lambda loss: loss.reshape(1, 1)))
     plain, _ = twins(Returning)
     trainer().fit(ours, loader(2))
     trainer().fit(plain, loader(2))
@@ -163,7 +163,7 @@ def test_the_outputs_are_empty_where_an_optimizer_step_never_asked_for_them() ->
 @pytest.mark.parametrize("value", [None, 1, "text", object(), [torch.ones(2)]])
 def test_evaluation_steps_may_return_anything(value: Any) -> None:
     class Any_(Line):
-        seen: list[Any] = []
+        seen: ClassVar[list[Any]] = []
 
         def validation_step(self, batch: Any, batch_idx: int) -> Any:
             return value

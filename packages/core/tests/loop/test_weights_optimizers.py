@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -315,7 +315,7 @@ def test_an_overridden_backward_computes_the_gradients(through_super: bool) -> N
 
 def test_overridden_clipping_is_given_what_the_trainer_was_given() -> None:
     class Own(Line):
-        given: list[Any] = []
+        given: ClassVar[list[Any]] = []
 
         def configure_gradient_clipping(
             self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
@@ -337,7 +337,7 @@ def test_overridden_clipping_is_given_what_the_trainer_was_given() -> None:
 
 def test_overridden_clipping_runs_without_a_bound_too() -> None:
     class Own(Line):
-        given: list[Any] = []
+        given: ClassVar[list[Any]] = []
 
         def configure_gradient_clipping(
             self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None

@@ -135,7 +135,5 @@ def test_any_configuration(
     if clip is not None:
         run |= {"gradient_clip_algorithm": clip[0], "gradient_clip_val": clip[1]}
     steps = {} if max_steps == -1 else {"max_steps": max_steps}
-    ours, theirs = both(
-        Drawn, loader(batches, shuffle=shuffle), epochs, run, accumulate=accumulate, clip=clip, **steps
-    )
+    ours, theirs = both(Drawn, loader(batches, shuffle=shuffle), epochs, run, accumulate=accumulate, clip=clip, **steps)
     assert differences(ours, theirs) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -113,7 +113,7 @@ def test_one_cycle_is_as_long_as_the_estimated_steps(accumulate: int, max_steps:
     )
     per_epoch = -(-5 // accumulate)
     total = 2 * per_epoch if max_steps == -1 else min(max_steps, 2 * per_epoch)
-    ours, theirs, rates = train(kind, batches=5, epochs=2, accumulate_grad_batches=accumulate, max_steps=max_steps)
+    _, theirs, rates = train(kind, batches=5, epochs=2, accumulate_grad_batches=accumulate, max_steps=max_steps)
     optimizer = SGD(theirs.parameters(), lr=theirs.lr)
     cycle = OneCycleLR(optimizer, max_lr=0.2, total_steps=total)
     truth = []
@@ -209,8 +209,8 @@ def test_two_schedulers_of_one_optimizer_step_each_in_its_own_time() -> None:
 
 def test_lr_scheduler_step_may_be_overridden() -> None:
     class Own(Falling):
-        keys = {"monitor": "val_loss"}
-        steps: list[Any] = []
+        keys: ClassVar[dict[str, Any]] = {"monitor": "val_loss"}
+        steps: ClassVar[list[Any]] = []
 
         def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
             self.steps.append((type(scheduler).__name__, float(metric)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -72,7 +72,7 @@ def test_whichever_limit_comes_first_ends_training() -> None:
 @pytest.mark.parametrize("run", [{"max_epochs": 0}, {"max_steps": 0}, {"limit_train_batches": 0}])
 def test_nothing_is_trained_where_nothing_was_asked_for(run: dict[str, Any]) -> None:
     class Told(Counting):
-        hooks: list[str] = []
+        hooks: ClassVar[list[str]] = []
 
         def on_fit_start(self) -> None:
             self.hooks.append("on_fit_start")
@@ -136,7 +136,7 @@ def test_a_callback_may_end_training_by_the_clock() -> None:
             if time.monotonic() > self.end:
                 trainer.should_stop = True
 
-    module, fitted = fit(max_epochs=-1, max_steps=10**6, callbacks=[Alarm()])
+    _, fitted = fit(max_epochs=-1, max_steps=10**6, callbacks=[Alarm()])
     assert fitted.global_step == 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -161,7 +161,7 @@ def test_the_sanity_check_is_limited_as_validation_is() -> None:
 
 def test_several_loaders_are_checked_and_validated_each() -> None:
     class Several(Line):
-        seen: list[tuple[bool, int, int]] = []
+        seen: ClassVar[list[tuple[bool, int, int]]] = []
 
         def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int) -> None:
             self.seen.append((self.trainer.sanity_checking, dataloader_idx, batch_idx))

@@ -28,9 +28,6 @@ def problem_with(argument, value):
         ("tpu_cores", 8, "accelerator='tpu', devices=8"),
         ("ipus", 8, "accelerator='ipu', devices=8"),
         ("auto_select_gpus", True, "devices='auto'"),
-        ("auto_lr_find", True, "Tuner(trainer).lr_find(model)"),
-        ("auto_lr_find", "my_value", "Tuner(trainer).lr_find(model, attr_name='my_value')"),
-        ("auto_scale_batch_size", "binsearch", "Tuner(trainer).scale_batch_size(model, mode='binsearch')"),
         ("resume_from_checkpoint", "a.ckpt", "trainer.fit(model, ckpt_path='a.ckpt')"),
         ("progress_bar_refresh_rate", 0, "enable_progress_bar=False"),
         ("progress_bar_refresh_rate", 20, "TQDMProgressBar(refresh_rate=20)"),
@@ -72,8 +69,4 @@ def test_replacements_of_arguments_are_arguments_that_exist():
             remedy = remedy_for_retired(argument, value)
             assert remedy.endswith(".")
             if remedy.startswith("Write ") and remedy.count("=") >= 1:
-                assert (
-                    remedy.removeprefix("Write ").partition("=")[0] in names
-                    or "Tuner" in remedy
-                    or "trainer.fit" in remedy
-                )
+                assert remedy.removeprefix("Write ").partition("=")[0] in names or "trainer.fit" in remedy

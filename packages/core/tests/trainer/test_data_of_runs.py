@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -105,7 +105,7 @@ def test_overfitting_may_be_a_share() -> None:
 @pytest.mark.parametrize(("form", "kind"), [(list, list), (tuple, tuple), (dict, dict)])
 def test_several_training_loaders_are_read_together_until_the_longest_ends(form: Any, kind: type) -> None:
     class Joint(Line):
-        seen: list[Any] = []
+        seen: ClassVar[list[Any]] = []
 
         def training_step(self, batch: Any, batch_idx: int) -> Any:
             parts = list(batch.values()) if isinstance(batch, dict) else list(batch)
@@ -192,7 +192,7 @@ def test_loaders_are_asked_for_again_every_so_many_epochs(every: int, asked: int
 
 def test_validation_within_an_epoch_follows_the_length_of_new_loaders() -> None:
     class Growing(Line):
-        validated: list[tuple[int, int]] = []
+        validated: ClassVar[list[tuple[int, int]]] = []
 
         def train_dataloader(self) -> Any:
             return loader(2 if self.current_epoch == 0 else 6)
@@ -229,14 +229,14 @@ def test_samplers_are_told_the_epoch() -> None:
 
 def test_batches_of_any_kind_reach_the_step() -> None:
     class Kinds(Line):
-        seen: list[Any] = []
+        seen: ClassVar[list[Any]] = []
 
         def training_step(self, batch: Any, batch_idx: int) -> Any:
             self.seen.append(batch)
             return self.layer(torch.ones(1, 4)).sum()
 
     given = ["text", 5, {"a": [1]}, None, object()]
-    trainer().fit(Kinds(), given)
+    trainer().fit(Kinds(), Unsized(given))
     assert Kinds.seen == given
 
 
@@ -281,7 +281,7 @@ def test_validation_reads_anew_every_time() -> None:
 
 def test_is_last_batch_is_known_within_the_batch() -> None:
     class Last(Callback):
-        seen: list[bool] = []
+        seen: ClassVar[list[bool]] = []
 
         def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
             self.seen.append(trainer.is_last_batch)

@@ -118,14 +118,14 @@ def test_loaders_beside_a_data_module(arguments: dict[str, Any]) -> None:
 
 
 def test_data_that_gives_no_batch() -> None:
-    for data in ([], Unsized([]), loader(0) if False else iter(())):
+    for data in ([], Unsized([]), iter(())):
         with pytest.raises(DataError, match="gave no batch"):
             trainer().fit(Line(), data)
 
 
 def test_an_iterator_that_is_used_up_is_told_in_the_second_epoch() -> None:
     module = Line()
-    with pytest.raises(DataError, match="gave no batch.*used up"):
+    with pytest.raises(DataError, match=r"gave no batch.*used up"):
         trainer(max_epochs=2).fit(module, iter(list(loader(2))))
 
 
@@ -237,8 +237,9 @@ def test_an_error_anywhere_is_told_to_callbacks_and_everything_is_torn_down(hook
     def fail(self: Any, *args: Any) -> Any:
         raise RuntimeError(hook)
 
+    failing = type("Failing", (Line,), {hook: fail})()
     with pytest.raises(RuntimeError, match=hook):
-        trainer(callbacks=[Told()]).fit(type("Failing", (Line,), {hook: fail})(), loader(1) if "load" not in hook else None)
+        trainer(callbacks=[Told()]).fit(failing, None if hook == "train_dataloader" else loader(1))
     assert told == [f"exception {hook}", "teardown fit"]
 
 
@@ -261,8 +262,9 @@ def test_errors_while_ending_do_not_hide_the_first_and_all_are_told() -> None:
         def training_step(self, batch: Any, batch_idx: int) -> Any:
             raise RuntimeError("the first")
 
-    with pytest.warns(UserWarning, match="Another error came") as warned, pytest.raises(RuntimeError, match="the first"):
-        trainer(callbacks=[Bad("a"), Bad("b")]).fit(Broken(), loader(1))
+    ready = trainer(callbacks=[Bad("a"), Bad("b")])
+    with pytest.warns(UserWarning, match="Another error") as warned, pytest.raises(RuntimeError, match="the first"):
+        ready.fit(Broken(), loader(1))
     assert called == ["exception a", "exception b", "teardown a", "teardown b"]
     assert len([one for one in warned if "Another error came" in str(one.message)]) == 4
 
@@ -325,7 +327,7 @@ def test_near_misses_of_hooks_are_warned_of_when_the_run_starts() -> None:
         def on_train_epoch_finish(self, trainer: Any, pl_module: Any) -> None:
             pass
 
-    with pytest.warns(UserWarning) as warned:
+    with pytest.warns(UserWarning, match="Did you mean") as warned:
         trainer(callbacks=[Watch()]).fit(Typos(), loader(1))
     texts = "\n".join(str(one.message) for one in warned)
     assert re.search(r"Typos.validaton_step.*Did you mean validation_step", texts)

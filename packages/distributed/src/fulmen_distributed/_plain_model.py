@@ -38,6 +38,8 @@ class PlainModel:
     device_type: str
     no_sync: Callable[[], AbstractContextManager[Any]] = nullcontext
     """Makes the context for a batch that does not end an accumulation window."""
+    before_backward: Callable[[torch.Tensor], object] | None = None
+    """Called with each loss before its gradients are computed."""
     scaler: GradScaler | None = None
     """Scales the loss. ConfigurationError is raised where an optimizer cannot work with one."""
     clip_norm: Callable[[Optimizer, float], torch.Tensor] | None = None
@@ -64,6 +66,8 @@ class PlainModel:
         """Compute gradients, of the scaled loss where there is a scaler."""
         if self._scaling is not None:
             loss = self._scaling.scale(loss)
+        if self.before_backward is not None:
+            self.before_backward(loss)
         loss.backward(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def unscale_gradients(self, optimizer: Optimizer) -> None:

@@ -37,8 +37,7 @@ class SubprocessLauncher:
     """
 
     def __init__(self) -> None:
-        self._world: World | None = None
-        self._crew: Crew | None = None
+        self._started: tuple[World, _Watch] | None = None
 
     @property
     def interactive(self) -> bool:
@@ -47,26 +46,27 @@ class SubprocessLauncher:
 
     def launch(self, main: Callable[[World], R], settings: LaunchSettings) -> R:
         """Run `main` here, while the others run it. Raises the first failing rank's error."""
-        if self._world is None or self._crew is None:
-            self._world, self._crew = _start(settings)
-        crew = self._crew
+        if self._started is None:
+            self._started = _start(settings)
+        world, watch = self._started
+        crew = watch.crew
         try:
-            return main(self._world)
+            return main(world)
         except (KeyboardInterrupt, SystemExit):
-            _Watch.of(crew).release()
+            watch.release()
             crew.wait(_GRACE_SECONDS)  # they were told, too, or notice
             crew.end()
             raise
         except Exception as error:
             cause = crew.cause_of(error)
-            _Watch.of(crew).release()
+            watch.release()
             crew.end()
             if cause is None:
                 raise
             raise cause  # noqa: B904  its own cause is what its rank says
 
 
-def _start(settings: LaunchSettings) -> tuple[World, Crew]:
+def _start(settings: LaunchSettings) -> tuple[World, _Watch]:
     mine, *others = worlds_here(settings)
     address, port = meeting_point(settings)
     threads = threads_for(settings.processes_per_node)
@@ -82,24 +82,18 @@ def _start(settings: LaunchSettings) -> tuple[World, Crew]:
     os.environ.update(variables_of(mine, per_node=settings.processes_per_node, address=address, port=port))
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(threads)
-    crew = Crew(workers, reports)
-    _Watch.of(crew).start()
-    return mine, crew
+    watch = _Watch(Crew(workers, reports))
+    watch.start()
+    return mine, watch
 
 
 class _Watch:
     """Ends this process where another has failed and this one does not notice, and at its end waits for the others."""
 
-    _watches: dict[int, _Watch] = {}  # noqa: RUF012  one for each crew of this process
-
     def __init__(self, crew: Crew) -> None:
-        self._crew = crew
+        self.crew = crew
         self._released = threading.Event()
-
-    @classmethod
-    def of(cls, crew: Crew) -> _Watch:
-        """Return the one watch over a crew."""
-        return cls._watches.setdefault(id(crew), cls(crew))
+        self._process = os.getpid()
 
     def start(self) -> None:
         """Watch from now on."""
@@ -111,20 +105,22 @@ class _Watch:
         self._released.set()
 
     def _watch(self) -> None:
-        self._crew.wait(stop_at_failure=True)
-        if self._crew.failed and not self._released.wait(_GRACE_SECONDS):
+        self.crew.wait(stop_at_failure=True)
+        if self.crew.failed and not self._released.wait(_GRACE_SECONDS):
             self._give_up()
 
     def _wait_for_the_others(self) -> None:
+        if os.getpid() != self._process:
+            return
         self._released.set()
         if getattr(sys, "last_value", None) is None:
-            self._crew.wait(_LAST_SECONDS, stop_at_failure=True)
-        if self._crew.failed or self._crew.running:
+            self.crew.wait(_LAST_SECONDS, stop_at_failure=True)
+        if self.crew.failed or self.crew.running:
             self._give_up()
 
     def _give_up(self) -> None:
-        cause = self._crew.cause_of()
-        self._crew.end()
+        cause = self.crew.cause_of()
+        self.crew.end()
         told = getattr(sys, "last_value", None) is not None  # this process' own error was printed, and is the cause
         if cause is not None and not told:
             traceback.print_exception(cause)

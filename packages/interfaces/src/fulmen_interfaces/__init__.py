@@ -35,6 +35,7 @@ from fulmen_interfaces._catalogue import (
     PROFILERS,
     ROLES,
     STRATEGIES,
+    TUNERS,
     Catalogue,
     Entry,
     Found,
@@ -75,6 +76,7 @@ from fulmen_interfaces._specs import (
     LoggerSpec,
     PrecisionSpec,
     ProfilerSpec,
+    TunerSpec,
 )
 from fulmen_interfaces._stages import RunningStage, RunStatus, Stage
 from fulmen_interfaces._strategy import (
@@ -92,12 +94,15 @@ from fulmen_interfaces._strategy import (
     SupportsModuleInit,
     SupportsShardedCheckpoint,
 )
+from fulmen_interfaces._tuning import SupportsTuning, Tuner
 from fulmen_interfaces._views import (
     CheckpointView,
     DataView,
     MetricsView,
     ModuleView,
     ProgressView,
+    SupportsAccelerator,
+    SupportsPredictionIndices,
     TrainerView,
 )
 from fulmen_interfaces._world import Collectives, ReduceOp, SingleProcessCollectives, World
@@ -116,6 +121,7 @@ __all__ = [
     "PROFILERS",
     "ROLES",
     "STRATEGIES",
+    "TUNERS",
     "Accelerator",
     "AcceleratorSpec",
     "Alias",
@@ -186,6 +192,7 @@ __all__ = [
     "StepOutputError",
     "Strategy",
     "StrategySpec",
+    "SupportsAccelerator",
     "SupportsAsyncTransfer",
     "SupportsDeviceStats",
     "SupportsFindingLast",
@@ -193,9 +200,13 @@ __all__ = [
     "SupportsMemoryRecovery",
     "SupportsModuleInit",
     "SupportsModuleProfiling",
+    "SupportsPredictionIndices",
     "SupportsRandomState",
     "SupportsShardedCheckpoint",
+    "SupportsTuning",
     "TrainerView",
+    "Tuner",
+    "TunerSpec",
     "UnknownPlugin",
     "World",
     "default_catalogue",

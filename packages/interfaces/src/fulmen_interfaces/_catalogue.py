@@ -22,6 +22,7 @@ from fulmen_interfaces._specs import (
     LoggerSpec,
     PrecisionSpec,
     ProfilerSpec,
+    TunerSpec,
 )
 from fulmen_interfaces._strategy import StrategySpec
 
@@ -52,6 +53,7 @@ PROFILERS = Role("profiler", "fulmen.profilers", ProfilerSpec)
 LAUNCHERS = Role("launcher", "fulmen.launchers", LauncherSpec)
 CLUSTER_ENVIRONMENTS = Role("cluster environment", "fulmen.cluster_environments", ClusterEnvironmentSpec)
 CHECKPOINT_IO = Role("checkpoint io", "fulmen.checkpoint_io", CheckpointIOSpec)
+TUNERS = Role("tuner", "fulmen.tuners", TunerSpec)
 
 ROLES: tuple[Role[Any], ...] = (
     ACCELERATORS,
@@ -63,6 +65,7 @@ ROLES: tuple[Role[Any], ...] = (
     LAUNCHERS,
     CLUSTER_ENVIRONMENTS,
     CHECKPOINT_IO,
+    TUNERS,
 )
 
 

@@ -58,6 +58,9 @@ KNOWN_DISTRIBUTIONS: dict[str, dict[str, str]] = {
         "fsdp_cpu_offload": "fulmen-strategy-fsdp",
         "single_device": "fulmen-strategy-single-device",
     },
+    "fulmen.tuners": {
+        "default": "fulmen-tuner",
+    },
 }
 """Entry-point group → name → the distribution of ours that offers it: what to install where a name is absent."""
 

@@ -12,6 +12,7 @@ from fulmen_interfaces._logger import Logger
 from fulmen_interfaces._plugin import PluginSpec
 from fulmen_interfaces._precision import Precision, PrecisionPolicy
 from fulmen_interfaces._profiler import Profiler
+from fulmen_interfaces._tuning import Tuner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,3 +63,8 @@ class ClusterEnvironmentSpec(PluginSpec[ClusterEnvironment]):
 @dataclass(frozen=True, kw_only=True)
 class CheckpointIOSpec(PluginSpec[CheckpointIO]):
     """A way to write checkpoints."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunerSpec(PluginSpec[Tuner]):
+    """A tuner. `create` is called with the trainer: `create(trainer=...)`."""

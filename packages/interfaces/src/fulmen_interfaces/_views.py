@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from fulmen_interfaces._accelerator import Accelerator
 from fulmen_interfaces._callback import Callback
 from fulmen_interfaces._logger import Logger
 from fulmen_interfaces._schedule import LRSchedulerConfig
@@ -211,6 +212,26 @@ class TrainerView(ProgressView, DataView, MetricsView, CheckpointView, Protocol)
     @property
     def root_device(self) -> torch.device:
         """The device of this process."""
+        ...
+
+
+@runtime_checkable
+class SupportsAccelerator(Protocol):
+    """A trainer that tells its accelerator."""
+
+    @property
+    def accelerator(self) -> Accelerator:
+        """The family of devices on which it runs."""
+        ...
+
+
+@runtime_checkable
+class SupportsPredictionIndices(Protocol):
+    """A trainer that tells which samples it predicts."""
+
+    @property
+    def predict_batch_indices(self) -> Sequence[int] | None:
+        """Positions of the present batch's samples in the dataset; None where the loader does not tell them."""
         ...
 
 

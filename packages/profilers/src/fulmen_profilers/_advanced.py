@@ -13,6 +13,8 @@ from fulmen_interfaces import PluginError
 from fulmen_profilers._base import SpanProfiler, not_running
 from fulmen_profilers._files import writing
 
+_OURS = os.path.dirname(__file__)
+
 
 class AdvancedProfiler(SpanProfiler):
     """Measures every function with cProfile, for each action apart.
@@ -111,6 +113,7 @@ class AdvancedProfiler(SpanProfiler):
     def _section(self, action: str, stats: pstats.Stats) -> str:
         stream = io.StringIO()
         stats.stream = stream  # type: ignore[attr-defined]  # missing in the stubs
+        _leave_ourselves_out(stats)
         stats.sort_stats("cumulative").print_stats(self.line_count_restriction)
         calls = self._calls[action]
         head = f"{action}: {calls} call{'s' if calls != 1 else ''}"
@@ -120,6 +123,15 @@ class AdvancedProfiler(SpanProfiler):
 def _seconds(measured: tuple[str, pstats.Stats]) -> float:
     seconds: float = measured[1].total_tt  # type: ignore[attr-defined]  # as above
     return seconds
+
+
+def _leave_ourselves_out(stats: pstats.Stats) -> None:
+    """Take the functions of profiling itself out of the list."""
+    table: dict[tuple[str, int, str], Any] = stats.stats  # type: ignore[attr-defined]  # as above
+    for key in [key for key in table if key[0].startswith(_OURS) or "_lsprof" in key[2]]:
+        del table[key]
+    stats.total_tt = stats.total_calls = stats.prim_calls = 0  # type: ignore[attr-defined]  # as above
+    stats.get_top_level_stats()  # adds them up again
 
 
 def _is_taken() -> bool:

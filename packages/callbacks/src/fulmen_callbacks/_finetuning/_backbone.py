@@ -9,8 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from fulmen_callbacks._finetuning._base import BaseFinetuning
-from fulmen_callbacks._problems import refuse
-from fulmen_interfaces import ModuleView, Problem, TrainerView, rank_zero_info
+from fulmen_interfaces import ConfigurationError, ModuleView, Problem, TrainerView, rank_zero_info
 
 
 def multiplicative(epoch: int) -> float:
@@ -21,9 +20,9 @@ def multiplicative(epoch: int) -> float:
 class BackboneFinetuning(BaseFinetuning):
     """Train all but the module's `backbone` at first, and that too from `unfreeze_backbone_at_epoch` on.
 
-    Its learning rate begins with `backbone_initial_lr`, or with the present one times `backbone_initial_ratio_lr`, and is
-    multiplied by `lambda_func(epoch + 1)` at each further epoch, up to the present one where `should_align` is set.
-    Batch norms are trained all along with `train_bn`.
+    Its learning rate begins with `backbone_initial_lr`, or with the present one times `backbone_initial_ratio_lr`, and
+    is multiplied by `lambda_func(epoch + 1)` at each further epoch, up to the present one where `should_align` is set.
+    Batch norms are trained all along with `train_bn`, and not at all without.
     """
 
     def __init__(  # noqa: PLR0913 (the arguments that users know)
@@ -86,7 +85,8 @@ class BackboneFinetuning(BaseFinetuning):
 
 def _backbone_of(pl_module: Any) -> nn.Module:
     backbone = getattr(pl_module, "backbone", None)
-    if not isinstance(backbone, nn.Module):
-        reason = f"{type(pl_module).__name__} has no layer of that name to freeze."
-        refuse([Problem("backbone", backbone, reason, "Set `self.backbone` to a torch.nn.Module in its `__init__`.")])
-    return backbone
+    if isinstance(backbone, nn.Module):
+        return backbone
+    reason = f"{type(pl_module).__name__} has no layer of that name to freeze."
+    remedy = "Set `self.backbone` to a torch.nn.Module in its `__init__`."
+    raise ConfigurationError([Problem("backbone", backbone, reason, remedy)])

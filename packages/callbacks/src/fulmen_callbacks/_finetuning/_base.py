@@ -20,14 +20,15 @@ class BaseFinetuning(Callback):
     """Freeze layers before training and unfreeze them during it.
 
     Override `freeze_before_training` to freeze (with `self.freeze`), and `finetune_function`, which is called for every
-    optimizer at the start of every epoch, to unfreeze (with `self.unfreeze_and_add_param_group`). `configure_optimizers`
-    should give optimizers only the parameters that require a gradient. What is trained, and the optimizers' parameter
-    groups, are part of checkpoints.
+    optimizer at the start of every epoch, to unfreeze (with `self.unfreeze_and_add_param_group`).
+    `configure_optimizers` should give optimizers only the parameters that require a gradient. What is trained, and the
+    optimizers' parameter groups, are part of checkpoints.
     """
 
     def __init__(self) -> None:
         self._groups: dict[int, list[dict[str, Any]]] = {}
         """By optimizer: its parameter groups, with names in the place of parameters."""
+        self._fitting = False
         self._trainable: list[str] = []
         self._resumed: dict[int, list[dict[str, Any]]] = {}
 
@@ -40,14 +41,16 @@ class BaseFinetuning(Callback):
         raise NotImplementedError(f"{type(self).__name__} must override `finetune_function` to unfreeze layers.")
 
     def setup(self, trainer: TrainerView, pl_module: ModuleView, stage: str) -> None:
-        if stage == "fit":
+        self._fitting = stage == "fit"
+        if self._fitting:
             self._groups, self._resumed, self._trainable = {}, {}, []
             self.freeze_before_training(pl_module)
 
     def on_load_checkpoint(self, trainer: TrainerView, pl_module: ModuleView, checkpoint: dict[str, Any]) -> None:
         state = checkpoint.get("callbacks", {}).get(self.state_key)
-        if state and _TRAINABLE in state:  # before the model is wrapped, for wrappers look at `requires_grad`
-            _train_only(pl_module, set(state[_TRAINABLE]))
+        if self._fitting and state:  # before the model is wrapped, for wrappers look at `requires_grad`
+            held = {name for groups in state[_GROUPS].values() for group in groups for name in group["params"]}
+            _train_only(pl_module, set(state.get(_TRAINABLE, held)))
 
     def on_fit_start(self, trainer: TrainerView, pl_module: ModuleView) -> None:
         parameters = dict(cast("nn.Module", pl_module).named_parameters())
@@ -115,9 +118,12 @@ class BaseFinetuning(Callback):
 
         Without `lr` it begins with that of the first group divided by `initial_denom_lr`.
         """
-        _layers.make_trainable(modules)
         rate = optimizer.param_groups[0]["lr"] / initial_denom_lr if lr is None else lr
-        parameters = _layers.not_in_optimizer(optimizer, _layers.parameters_of(modules, train_bn=train_bn))
+        trained = {id(parameter) for parameter in _layers.parameters_of(modules)}
+        _layers.make_trainable(modules)
+        candidates = _layers.parameters_of(modules, train_bn=train_bn)
+        unfrozen = [parameter for parameter in candidates if id(parameter) not in trained]
+        parameters = _layers.not_in_optimizer(optimizer, unfrozen)
         if parameters:
             optimizer.add_param_group({"params": parameters, "lr": rate})
 

@@ -12,6 +12,7 @@ from fulmen_core.data._epoch import set_epoch
 from fulmen_core.data._evaluation import EvaluationData
 from fulmen_core.data._limits import batches_under_limit, length_of
 from fulmen_core.data._prefetch import DevicePrefetch, prefetch_to_device
+from fulmen_core.data._sharding import Sharding
 from fulmen_core.data._sources import DataSource, training_loader
 from fulmen_core.data._stock import index_sampler, is_indexed, reading
 from fulmen_core.data._transfer import move_to_device, transfer_function
@@ -25,6 +26,7 @@ __all__ = [
     "DevicePrefetch",
     "EvaluationData",
     "LightningDataModule",
+    "Sharding",
     "TrainingCursor",
     "batches_under_limit",
     "hint_workers",

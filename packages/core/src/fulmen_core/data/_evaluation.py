@@ -59,13 +59,18 @@ class EvaluationData:
     def __iter__(self) -> Iterator[Pass]:
         return self.passes()
 
-    def passes(self, *, at_most: int | float = math.inf, epoch: int = 0) -> Iterator[Pass]:
-        """Yield every loader that has batches, with at most so many of them. Samplers are told the epoch."""
+    def passes(self, *, at_most: int | float = math.inf, epoch: int = 0, also_empty: bool = False) -> Iterator[Pass]:
+        """Yield every loader that has batches, with at most so many of them. Samplers are told the epoch.
+
+        With `also_empty` those without are given, too: other processes may have batches of them.
+        """
         for number, loader in enumerate(self.loaders):
             wanted = min(self.num_batches[number], at_most)
             if wanted > 0:
                 set_epoch(loader, epoch)
                 yield number, loader, self._batches(number, wanted)
+            elif also_empty:
+                yield number, loader, iter(())
 
     def state_dict(self) -> dict[str, Any]:
         """Return plain values and tensors."""

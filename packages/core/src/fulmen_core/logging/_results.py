@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fulmen_core.logging._accumulators import Value
+from fulmen_core.logging._align import align
 from fulmen_core.logging._record import Record
 from fulmen_core.logging._recorder import RecordGroup
 from fulmen_core.logging._sync import synchronise_epoch, synchronise_steps
@@ -84,8 +85,12 @@ class Results:
             record.last = None
         ended = [record for record in group.records if record.options.on_epoch and record.updated]
         if collectives is not None:
+            if not group.training:  # ranks may have had different numbers of batches, also none
+                ended = align(ended, collectives)
             synchronise_epoch(ended, collectives)
         for record in ended:
+            if not record.updated:
+                continue
             value, options = record.take_epoch_value(), record.options
             tensor = record.as_tensor(value)
             self._callback[options.key] = self._callback[options.epoch_key] = tensor

@@ -21,12 +21,10 @@ _PLAIN = (str, bool, int, float, type(None))
 def training_records_state(recorder: Recorder, module: nn.Module) -> list[dict[str, Any]]:
     """Return the training records as tensors and plain values, in the order of their first use.
 
-    Left out are those whose arguments cannot be written down: a process group, or metrics that are no part of the module.
+    Left out are those whose arguments cannot be written down: a process group, or a metric that is not in the module.
     """
     hooks = {
-        id(record): scope.hook
-        for scope in recorder.scopes(recorder.training)
-        for record in scope.records.values()
+        id(record): scope.hook for scope in recorder.scopes(recorder.training) for record in scope.records.values()
     }
     names = {id(part): name for name, part in module.named_modules()}
     return [
@@ -46,8 +44,8 @@ def restore_training_records(recorder: Recorder, module: nn.Module, states: Sequ
     lost = [state["options"]["name"] for state in states if not _restore_record(recorder, module, state)]
     if lost:
         rank_zero_warn(
-            f"What was logged of {', '.join(lost)} since this epoch began cannot be put back: its epoch value will be that "
-            "of the rest. Give `reduce_fx` as a word, or as a function that the module's file defines or imports by name."
+            f"What was logged of {', '.join(lost)} since this epoch began cannot be put back: its epoch value will be "
+            "that of the rest. Give `reduce_fx` as a word, or as a function that has a name in the module's file."
         )
 
 

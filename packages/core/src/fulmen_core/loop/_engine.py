@@ -129,8 +129,8 @@ class Engine(RunParts):
         self.log_metrics(self._take_step(self.recorder.training, self.shared), step)
 
     def log_evaluation_step(self, step: int) -> None:
-        """Send the step values of an evaluation batch to the loggers."""
-        values = self._take_step(self.recorder.evaluation, self.shared)
+        """Send the step values of an evaluation batch to the loggers: this rank's, for others may have no such batch."""
+        values = self._take_step(self.recorder.evaluation)
         if values and self.loggers:
             self._log_metrics(values, step, None)
 

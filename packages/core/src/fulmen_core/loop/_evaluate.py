@@ -139,7 +139,8 @@ def run_batches(
     scope = recorder.scope_of(names.step, group)
     mark_step = engine.mark_step
     logs_steps = stage is not RunningStage.SANITY_CHECKING and names.step is not Hook.PREDICT_STEP
-    for loader_idx, _, batches in data.passes(at_most=at_most, epoch=progress.epoch):
+    several_ranks = engine.shared is not None
+    for loader_idx, _, batches in data.passes(at_most=at_most, epoch=progress.epoch, also_empty=several_ranks):
         recorder.loader_idx = loader_idx if several else None
         tail = (loader_idx,) if several else ()
         batches = engine.profiling.fetches(f"{names.loader}_next", batches)

@@ -89,7 +89,7 @@ def _ending(number: int) -> BaseException:
 
 
 def _in_child(number: int) -> None:
-    """Do in a forked process, such as a loader's worker, what its parent counts on: SIGTERM ends it, Ctrl-C does not."""
+    """Do in a forked process, such as a loader's worker, what is expected: SIGTERM ends it, Ctrl-C ends the parent."""
     if number == signal.SIGTERM:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Switches:
-    """What hooks may turn on and off while training goes on: a part's training mode, and whether a weight is trained."""
+    """What hooks may turn on and off as training goes on: a part's training mode, and whether a weight is trained."""
 
     training: Mapping[str, bool]
     requires_grad: Mapping[str, bool]

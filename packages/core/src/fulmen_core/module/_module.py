@@ -196,6 +196,7 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, ExportMethod
         """Let gradients flow into this optimizer's parameters only, until `untoggle_optimizer`."""
         wrapped = optimizer.optimizer if isinstance(optimizer, LightningOptimizer) else optimizer
         others = [one.optimizer for one in self._attached("toggle_optimizer").optimizers]
+        self.untoggle_optimizer(optimizer)
         self.__dict__["_toggled"] = ToggledParameters(wrapped, others)
 
     def untoggle_optimizer(self, optimizer: Optimizer | LightningOptimizer) -> None:

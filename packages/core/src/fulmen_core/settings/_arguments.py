@@ -221,5 +221,9 @@ SHAPES: Mapping[str, Shape] = {
     "reload_dataloaders_every_n_epochs": Shape(Count, "a whole number from 0 on", 1),
     "default_root_dir": Shape(MaybePath, "a path", "runs"),
     "enable_autolog_hparams": _SWITCH,
+    "auto_lr_find": Shape(YesNo | Annotated[str, Strict()], "True, False, or the name of an attribute", True),
+    "auto_scale_batch_size": Shape(
+        YesNo | Literal["power", "binsearch"], "True, False, 'power' or 'binsearch'", "power"
+    ),
 }
 """Every argument of a Trainer. Those that the resolver decides upon are left to it."""

@@ -46,16 +46,6 @@ def _summary(value: object) -> str:
     return f"Write callbacks=[ModelSummary(max_depth={depth})]."
 
 
-def _learning_rate_finder(value: object) -> str:
-    name = f", attr_name={value!r}" if isinstance(value, str) else ""
-    return f"Write Tuner(trainer).lr_find(model{name}) before fit."
-
-
-def _batch_size_finder(value: object) -> str:
-    mode = f", mode={value!r}" if isinstance(value, str) else ""
-    return f"Write Tuner(trainer).scale_batch_size(model{mode}) before fit."
-
-
 def _combined(value: object) -> str:
     return f"Return CombinedLoader(loaders, mode={value!r}) from train_dataloader."
 
@@ -109,9 +99,6 @@ RETIRED: Mapping[str, Today] = {
     "max_grad_norm": _renamed("gradient_clip_val"),
     "reload_dataloaders_every_epoch": lambda value: f"Write reload_dataloaders_every_n_epochs={int(bool(value))}.",
     "truncated_bptt_steps": "Cut the sequence in training_step, with self.automatic_optimization = False.",
-    # tuning
-    "auto_lr_find": _learning_rate_finder,
-    "auto_scale_batch_size": _batch_size_finder,
     # where and what is written
     "resume_from_checkpoint": _checkpoint,
     "ckpt_path": _checkpoint,

@@ -112,6 +112,10 @@ class TrainerSettings:
     """Where files go; None: the working directory."""
     enable_autolog_hparams: bool = True
     """Whether hyper-parameters are sent to the loggers when a run starts."""
+    auto_lr_find: bool | str = False
+    """Whether `tune` looks for a learning rate; a name: into which attribute it is written."""
+    auto_scale_batch_size: bool | Literal["power", "binsearch"] = False
+    """Whether `tune` looks for the largest batch size, and how."""
 
     @property
     def checkpoint_io(self) -> CheckpointIO | None:

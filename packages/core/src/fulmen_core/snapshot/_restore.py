@@ -54,8 +54,8 @@ def restore_weights(engine: Engine, checkpoint: Mapping[str, Any], path: str) ->
         engine.prepared.load_model_state_dict(checkpoint["state_dict"], strict=engine.module.strict_loading)
     except RuntimeError as error:
         raise CheckpointError(
-            f"The weights in {path} do not fit {module}: {error}. Make the module as it was when the file was written, or "
-            "set its `strict_loading` to False where only names differ.",
+            f"The weights in {path} do not fit {module}: {error}. Make the module as it was when the file was written, "
+            "or set its `strict_loading` to False where only names differ.",
             path,
         ) from error
 
@@ -97,8 +97,8 @@ def _fits(what: str, path: str) -> Iterator[None]:
         yield
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise CheckpointError(
-            f"{what} in {path} does not fit: {error}. Return from `configure_optimizers` what it returned when the file was "
-            "written, over the same parameters in the same groups.",
+            f"{what} in {path} does not fit: {error}. Return from `configure_optimizers` what it returned when the "
+            "file was written, over the same parameters in the same groups.",
             path,
         ) from error
 
@@ -173,8 +173,8 @@ def _put_back(engine: Engine, own: Mapping[str, Any], mine: Mapping[str, Any]) -
     if own["should_stop"]:
         engine.control.should_stop = True
         rank_zero_info(
-            "The checkpoint was written when training had been asked to stop, as early stopping does: it ends here, too. To "
-            "train on, set `trainer.should_stop = False` in `on_train_batch_start`, or resume from an earlier checkpoint."
+            "The checkpoint was written when training had been asked to stop, as early stopping does: it ends here, "
+            "too. To train on, resume from an earlier checkpoint, or take the weights and fit anew."
         )
 
 

@@ -62,3 +62,5 @@ class TrainerArguments(TypedDict, total=False):
     reload_dataloaders_every_n_epochs: int
     default_root_dir: str | PathLike[str] | None
     enable_autolog_hparams: bool
+    auto_lr_find: bool | str
+    auto_scale_batch_size: bool | Literal["power", "binsearch"]

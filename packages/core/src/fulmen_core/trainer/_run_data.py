@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fulmen_core.data import EvaluationData, TrainingCursor, hint_workers, in_fixed_order, training_loader
+import torch
+
+from fulmen_core.data import EvaluationData, Sharding, TrainingCursor, hint_workers, in_fixed_order, training_loader
 from fulmen_core.loop import RunParts
 from fulmen_core.random import RandomStates
 from fulmen_core.trainer._job import Job
@@ -25,6 +27,9 @@ class RunData:
         self._cursor: TrainingCursor | None = None
         self._evaluation: dict[Stage, EvaluationData] = {}
         settings = parts.settings
+        self._sharding: Sharding | None = None
+        if parts.shared is not None and settings.use_distributed_sampler:
+            self._sharding = Sharding(parts.world, parts.shared.broadcast(torch.initial_seed()))
         self._limits = {
             Stage.VALIDATE: (Hook.VAL_DATALOADER, "limit_val_batches", settings.limit_val_batches),
             Stage.TEST: (Hook.TEST_DATALOADER, "limit_test_batches", settings.limit_test_batches),
@@ -41,6 +46,8 @@ class RunData:
             if settings.overfit_batches:
                 loader, argument = in_fixed_order(loader, hook), "overfit_batches"
             hint_workers(loader, hook)
+            if self._sharding is not None:
+                loader = self._sharding.for_training(loader)
             self._cursor = TrainingCursor(
                 loader,
                 limit=settings.limit_train_batches,
@@ -75,6 +82,8 @@ class RunData:
         if stage not in self._evaluation:
             hook, argument, limit = self._limits[stage]
             loaders = self._request(hook.value)
+            if self._sharding is not None:
+                loaders = self._sharding.for_evaluation(loaders)
             self._evaluation[stage] = EvaluationData(loaders, limit=limit, argument=argument, hook=hook.value)
         return self._evaluation[stage]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,12 +19,14 @@ from fulmen_core.module import AttachedTrainer, LightningModule
 from fulmen_core.settings import configure, effective
 from fulmen_core.snapshot import dump
 from fulmen_core.trainer._components import make_callbacks, make_loggers, make_profiler
+from fulmen_core.trainer._homecoming import Homecoming
 from fulmen_core.trainer._job import Job
 from fulmen_core.trainer._places import checkpoint_path
 from fulmen_core.trainer._runs import run_evaluation, run_fit, run_prediction
 from fulmen_core.trainer._session import Ingredients, Session
+from fulmen_core.trainer._tuning import let_tune
 from fulmen_core.trainer._verify import verify
-from fulmen_interfaces import ModuleError, Stage, default_catalogue
+from fulmen_interfaces import ModuleError, Stage, World, default_catalogue
 
 _RUNS = {
     Stage.FIT: run_fit,
@@ -39,6 +42,8 @@ class Runner:
     def __init__(self, trainer: AttachedTrainer, arguments: Mapping[str, object]) -> None:
         catalogue = default_catalogue()
         settings, self.plan = configure(arguments, catalogue, interactive=_is_interactive())
+        self.asked = settings
+        """What the arguments state; what that comes to are the settings."""
         self.settings = effective(settings)
         self.session: Session | None = None
         """The present or last run."""
@@ -77,12 +82,25 @@ class Runner:
         path = checkpoint_path(ckpt_path, self.parts.callbacks)
         job = Job(stage=stage, module=module, source=source, ckpt_path=path, **options)
         verify(job, self.settings)
+        let_tune(self.parts.trainer, self.parts.callbacks, job, loaders)
         return job
 
     def run(self, job: Job) -> Any:
         """Run a job in as many processes as the plan says, and return what it returned on rank zero."""
         with _exit_codes():
-            return self._launcher.launch(partial(_RUNS[job.stage], self.parts, job), self.plan.launch_settings)
+            outcome = self._launcher.launch(partial(self._work, job, os.getpid()), self.plan.launch_settings)
+        return outcome.bring(self.parts, job) if isinstance(outcome, Homecoming) else outcome
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out earlier runs: processes that a run starts need not know of them."""
+        return {**vars(self), "session": None}
+
+    def _work(self, job: Job, home: int, world: World) -> Any:
+        """Run a job as one of its processes. Where that is not the caller's, rank zero sends home what came of it."""
+        result = _RUNS[job.stage](self.parts, job, world)
+        if os.getpid() == home or self.session is None or not world.is_global_zero:
+            return result
+        return Homecoming.of(result, self.session)
 
     def save(self, path: str | PathLike[str], *, weights_only: bool, storage_options: Any) -> None:
         """Write a checkpoint of the present or last run. On every rank; rank zero writes."""

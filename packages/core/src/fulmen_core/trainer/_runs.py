@@ -7,6 +7,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
+from fulmen_core.data import EvaluationData
 from fulmen_core.loop import (
     TEST,
     VALIDATION,
@@ -77,7 +78,7 @@ def run_evaluation(ingredients: Ingredients, job: Job, world: World) -> list[dic
         engine = _prepared_for_evaluation(session)
         session.log_hyperparameters()
         data = session.data.evaluation()
-        if not any(data.num_batches):
+        if _has_no_batch(session, data):
             return []
         with engine.running(stage):
             results = evaluate(engine, names, data, stage=stage, step_number=engine.progress.global_step)
@@ -93,10 +94,16 @@ def run_prediction(ingredients: Ingredients, job: Job, world: World) -> list[Any
     with open_session(ingredients, job, world) as session:
         engine = _prepared_for_evaluation(session)
         data = session.data.evaluation()
-        if not any(data.num_batches):
+        if _has_no_batch(session, data):
             return None
         with engine.running(RunningStage.PREDICTING):
             return predict(engine, data, keep=job.return_predictions)
+
+
+def _has_no_batch(session: Session, data: EvaluationData) -> bool:
+    """Return whether there is nothing to evaluate, on any rank."""
+    nothing_here, shared = not any(data.num_batches), session.parts.shared
+    return nothing_here if shared is None else all(shared.gather_objects(nothing_here))
 
 
 def read_checkpoint(session: Session, checkpoint_io: CheckpointIO) -> dict[str, Any] | None:

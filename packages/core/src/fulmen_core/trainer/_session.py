@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import torch
 from torch.optim import Optimizer
 
 from fulmen_core._near_miss import near_miss_hooks
@@ -37,8 +38,10 @@ from fulmen_core.trainer._run_link import ModuleLink
 from fulmen_core.trainer._torch_flags import torch_flags
 from fulmen_core.trainer._transfer import make_transfer
 from fulmen_interfaces import (
+    Accelerator,
     Callback,
     CheckpointIO,
+    Collectives,
     Hook,
     Logger,
     Placement,
@@ -215,12 +218,41 @@ class Session:
 @contextmanager
 def open_session(ingredients: Ingredients, job: Job, world: World) -> Iterator[Session]:
     """Inside, the run exists in this process. Errors reach the `on_exception` hooks; teardown always runs."""
-    settings, plan = ingredients.settings, ingredients.plan
+    plan = ingredients.plan
     accelerator = plan.make_accelerator()
     device = accelerator.device(plan.devices[world.local_rank])
     accelerator.setup(device)
     ingredients.strategy.start(Placement(world, device, accelerator, plan.make_environment()))
-    collectives = ingredients.strategy.collectives
+    session = make_session(ingredients, job, world, device, accelerator, ingredients.strategy.collectives)
+    parts = session.parts
+    ingredients.adopt(session)
+    with parts.signals, torch_flags(ingredients.settings):
+        try:
+            session.start_profiler()
+            yield session
+            parts.signals.check()
+            parts.collectives.barrier("end of the run")
+            session.status = RunStatus.FINISHED
+        except BaseException as error:
+            ending = parts.signals.instead_of(error)
+            session.tell_exception(ending)
+            if ending is error:
+                raise
+            raise ending from error
+        finally:
+            session.tear_down()
+
+
+def make_session(
+    ingredients: Ingredients,
+    job: Job,
+    world: World,
+    device: torch.device,
+    accelerator: Accelerator,
+    collectives: Collectives,
+) -> Session:
+    """Return a session that has not begun: every part of it, attached to the module."""
+    settings = ingredients.settings
     recorder = Recorder() if settings.record_metrics else SilentRecorder()
     link = ModuleLink(ingredients.trainer, recorder=recorder, world=world, device=device, collectives=collectives)
     job.module.attach(link)
@@ -246,22 +278,7 @@ def open_session(ingredients: Ingredients, job: Job, world: World) -> Iterator[S
         progress=FitProgress(),
         control=RunControl(),
     )
-    session = Session(parts, link, job, ingredients)
-    ingredients.adopt(session)
-    with parts.signals, torch_flags(settings):
-        try:
-            session.start_profiler()
-            yield session
-            parts.signals.check()
-            session.status = RunStatus.FINISHED
-        except BaseException as error:
-            ending = parts.signals.instead_of(error)
-            session.tell_exception(ending)
-            if ending is error:
-                raise
-            raise ending from error
-        finally:
-            session.tear_down()
+    return Session(parts, link, job, ingredients)
 
 
 def run_all(steps: Sequence[Callable[[], object]], *, failed: bool) -> None:

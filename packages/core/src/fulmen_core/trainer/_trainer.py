@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from fulmen_core.trainer._properties import (
     ModelProperties,
     ProgressProperties,
 )
+from fulmen_core.trainer._tuning import TuningMethods
 from fulmen_interfaces import Stage
 
 if TYPE_CHECKING:
@@ -20,12 +22,13 @@ if TYPE_CHECKING:
     from fulmen_core.data import LightningDataModule
     from fulmen_core.module import LightningModule
     from fulmen_core.resolver import RunPlan
+    from fulmen_core.settings import TrainerSettings
     from fulmen_core.trainer._arguments import TrainerArguments
 
 StrPath = str | PathLike[str]
 
 
-class Trainer(ProgressProperties, MetricProperties, DataProperties, HardwareProperties, ModelProperties):
+class Trainer(ProgressProperties, MetricProperties, DataProperties, HardwareProperties, ModelProperties, TuningMethods):
     """Trains, validates, tests and predicts with a `LightningModule`.
 
     All arguments are given by keyword; `help(TrainerSettings)` says what each means. They are checked, and every part
@@ -119,6 +122,19 @@ class Trainer(ProgressProperties, MetricProperties, DataProperties, HardwareProp
         """Remove a checkpoint. Call it on every rank; rank zero removes."""
         if self.is_global_zero:
             self._runner.parts.checkpoint_io.remove(fspath(filepath))
+
+    @property
+    def settings(self) -> TrainerSettings:
+        """What the arguments state, those from environment variables included; frozen."""
+        return self._runner.asked
+
+    def derived(self, **changes: Unpack[TrainerArguments]) -> Trainer:
+        """Return a new Trainer with the arguments of this one but for the changes: for runs beside its own.
+
+        Objects among the arguments (loggers, callbacks, a strategy) are shared: change them, or do not run both at once.
+        """
+        arguments = {field.name: getattr(self.settings, field.name) for field in fields(self.settings)}
+        return Trainer(**{**arguments, **changes})
 
     def plan(self) -> RunPlan:
         """Print which parts the runs of this Trainer are made of, and return it."""

@@ -58,7 +58,7 @@ def _missing_steps(job: Job) -> list[str]:
     missing = []
     if step is Hook.PREDICT_STEP:
         if overridden(module, LightningModule, step) is None and type(module).forward is nn.Module.forward:
-            missing.append(f"{name} has neither `predict_step` nor `forward`. Define `forward(self, batch)`, or a step.")
+            missing.append(f"{name} has neither `predict_step` nor `forward`. Define one of them.")
     elif overridden(module, LightningModule, step) is None:
         near = did_you_mean(step.value, _own_methods(module))
         missing.append(f"{name} has no `{step}`. {near} Define `{step}(self, batch, batch_idx)`.".replace("  ", " "))

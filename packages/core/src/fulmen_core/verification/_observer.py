@@ -67,7 +67,9 @@ class Observer(Callback):
         """The checkpoint of the end."""
         return os.path.join(self.folder, "final.ckpt")
 
-    def on_train_batch_end(self, trainer: TrainerView, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: TrainerView, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         self.done += 1
         self._cut(trainer, AT_BATCH_END)
 

@@ -13,9 +13,9 @@ _INEXACT = (
     "and put it back in `on_load_checkpoint` or `load_state_dict`."
 )
 _UNREPEATABLE = (
-    "Nothing was cut: the same run without interruption already came out otherwise, so that no resume can be judged. Draw "
-    "random numbers only from generators that are seeded (`seed_everything` was called before each run), make everything "
-    "anew in `make_module` and `make_data`, and pass deterministic=True where a device adds up in any order."
+    "Nothing was cut: the same run without interruption already came out otherwise, so that no resume can be judged. "
+    "Draw random numbers only from generators that are seeded (`seed_everything` was called before each run), make "
+    "everything anew in `make_module` and `make_data`, and pass deterministic=True where a device adds up in any order."
 )
 
 

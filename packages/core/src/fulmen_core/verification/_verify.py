@@ -50,19 +50,19 @@ def verify_resume(
 
     A run without interruption is made twice, the second time with checkpoints written where it could be cut: when a
     batch ends, after its validation, and at its epoch's end. From each of them a new Trainer goes on with a new module
-    and new data. Weights, states of optimizers and schedulers, the final metrics and everything that was sent to loggers
-    must be the same bit for bit.
+    and new data. Weights, states of optimizers and schedulers, the final metrics and everything that was sent to
+    loggers must be the same bit for bit.
 
     Args:
         make_module: makes the module; called for every run, after seeding.
         make_data: makes the data: a data module, a training loader, or `(training loader, validation loader)`; None
             where the module has its own.
-        trainer_arguments: arguments for `Trainer`, or what makes them; they are copied deeply for every run. `logger` and
-            `default_root_dir` are replaced.
+        trainer_arguments: arguments for `Trainer`, or what makes them; they are copied deeply for every run. `logger`
+            and `default_root_dir` are replaced.
         cuts: after how many training batches, counted over the whole run; or how many cuts at random.
         seed: seeds every run, and the choice of cuts.
-        directory: where checkpoints go; by default a temporary directory, which is removed. In runs of several processes
-            give one that all of them see.
+        directory: where checkpoints go; by default a temporary directory, which is removed. In runs of several
+            processes give one that all of them see.
 
     Errors of the first runs are raised; one of a resumed run is part of the report.
     """

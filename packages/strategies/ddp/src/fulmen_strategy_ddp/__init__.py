@@ -1,7 +1,35 @@
-"""The ddp strategy of fulmen."""
+"""Train with fulmen on several devices, each with a copy of the model: torch's DistributedDataParallel."""
 
 from __future__ import annotations
 
-from fulmen_strategy_ddp._plugin import DDP_SPEC
+from fulmen_strategy_ddp._specs import (
+    DDP_FIND_UNUSED_PARAMETERS_FALSE,
+    DDP_FIND_UNUSED_PARAMETERS_TRUE,
+    DDP_FORK_FIND_UNUSED_PARAMETERS_FALSE,
+    DDP_FORK_FIND_UNUSED_PARAMETERS_TRUE,
+    DDP_FORK_SPEC,
+    DDP_NOTEBOOK_FIND_UNUSED_PARAMETERS_FALSE,
+    DDP_NOTEBOOK_FIND_UNUSED_PARAMETERS_TRUE,
+    DDP_NOTEBOOK_SPEC,
+    DDP_SPAWN_FIND_UNUSED_PARAMETERS_FALSE,
+    DDP_SPAWN_FIND_UNUSED_PARAMETERS_TRUE,
+    DDP_SPAWN_SPEC,
+    DDP_SPEC,
+)
+from fulmen_strategy_ddp._strategy import DDPStrategy
 
-__all__ = ["DDP_SPEC"]
+__all__ = [
+    "DDP_FIND_UNUSED_PARAMETERS_FALSE",
+    "DDP_FIND_UNUSED_PARAMETERS_TRUE",
+    "DDP_FORK_FIND_UNUSED_PARAMETERS_FALSE",
+    "DDP_FORK_FIND_UNUSED_PARAMETERS_TRUE",
+    "DDP_FORK_SPEC",
+    "DDP_NOTEBOOK_FIND_UNUSED_PARAMETERS_FALSE",
+    "DDP_NOTEBOOK_FIND_UNUSED_PARAMETERS_TRUE",
+    "DDP_NOTEBOOK_SPEC",
+    "DDP_SPAWN_FIND_UNUSED_PARAMETERS_FALSE",
+    "DDP_SPAWN_FIND_UNUSED_PARAMETERS_TRUE",
+    "DDP_SPAWN_SPEC",
+    "DDP_SPEC",
+    "DDPStrategy",
+]

@@ -1,0 +1,121 @@
+"""Each process reads its part of map-style data. The user's loaders are read through copies and stay as they are."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator, Sequence, Sized
+from typing import Any, cast
+
+import torch
+from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, SequentialSampler
+
+from fulmen_core.data._combined import CombinedLoader
+from fulmen_core.data._stock import index_sampler, is_indexed, reading
+from fulmen_core.data._tree import map_loaders
+from fulmen_core.random import Snapshot
+from fulmen_interfaces import World, rank_zero_warn
+
+
+class Sharding:
+    """How data is parted among the processes of a run.
+
+    Args:
+        world: the place of this process.
+        seed: decides the order of shuffled data; the same on every rank.
+    """
+
+    def __init__(self, world: World, seed: int) -> None:
+        self._world = world
+        self._seed = seed
+
+    def for_training(self, loaders: Any) -> Any:
+        """Return loaders of this rank's part: all ranks have as many batches, to which end some samples come twice."""
+        return self._shard(loaders, even=True)
+
+    def for_evaluation(self, loaders: Any) -> Any:
+        """Return loaders of this rank's part: every sample is read by one rank, once, so some ranks may have less."""
+        return self._shard(loaders, even=False)
+
+    def _shard(self, loaders: Any, *, even: bool) -> Any:
+        if isinstance(loaders, CombinedLoader):
+            parts = map_loaders(loaders.iterables, lambda each: self._shard(each, even=even))
+            combined = CombinedLoader(parts, loaders.mode)
+            combined.limits = loaders.limits
+            return combined
+        return map_loaders(loaders, lambda loader: self._part_of(loader, even=even))
+
+    def _part_of(self, loader: Any, *, even: bool) -> Any:
+        """Return the part, or the loader itself where its indices are not ours to part."""
+        if not isinstance(loader, DataLoader) or not is_indexed(loader) or _is_distributed(loader):
+            return loader
+        indices = index_sampler(loader)
+        batched = type(indices) is BatchSampler
+        chosen = indices.sampler if isinstance(indices, BatchSampler) and batched else indices
+        if not isinstance(chosen, Sized):
+            rank_zero_warn(
+                f"{type(chosen).__name__} does not tell how many indices it gives, so every rank reads all of them. "
+                "Give it a `__len__`, or let it choose by rank and set use_distributed_sampler=False."
+            )
+            return loader
+        part = Part(chosen, self._world, seed=self._seed, even=even)
+        if isinstance(indices, BatchSampler) and batched:
+            return reading(loader, BatchSampler(part, indices.batch_size, indices.drop_last))
+        return reading(loader, part)  # batches made by the user's own batch sampler are dealt out whole
+
+
+class Part:
+    """One rank's share of what another sampler chooses: every n-th of its indices.
+
+    Random choices of that sampler are the same on all ranks: they are made under a seed that comes from a generator of
+    our own, which is part of the data's position in a checkpoint. Random numbers of the run are not touched.
+    """
+
+    def __init__(self, sampler: Any, world: World, *, seed: int, even: bool) -> None:
+        self.sampler = sampler
+        self._world = world
+        self._even = even
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def __len__(self) -> int:
+        return len(self._places(len(self.sampler)))
+
+    def __iter__(self) -> Iterator[Any]:
+        chosen = self._chosen()
+        return (chosen[place % len(chosen)] for place in self._places(len(chosen)))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Pass it on."""
+        if hasattr(self.sampler, "set_epoch"):
+            self.sampler.set_epoch(epoch)
+
+    def _places(self, total: int) -> range:
+        size = self._world.size
+        end = -(-total // size) * size if self._even else total
+        return range(self._world.rank, end, size)
+
+    def _chosen(self) -> Sequence[Any]:
+        if type(self.sampler) is SequentialSampler:
+            return range(len(self.sampler))
+        seed = int(torch.randint(2**62, (), generator=self._generator))
+        before = Snapshot.take()
+        try:
+            _seed_host(seed)
+            return list(self.sampler)
+        finally:
+            before.restore()
+
+
+def _seed_host(seed: int) -> None:
+    """Seed the generators of this process, those of devices left out."""
+    random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(seed % 2**32)
+
+
+def _is_distributed(loader: DataLoader[Any]) -> bool:
+    """Return whether the user has parted the data already."""
+    indices = cast(Any, index_sampler(loader))
+    return isinstance(indices, DistributedSampler) or isinstance(getattr(indices, "sampler", None), DistributedSampler)

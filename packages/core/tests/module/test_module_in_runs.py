@@ -1,0 +1,205 @@
+"""What a `LightningModule` is given by a run: properties, its own callbacks, its own printing and gathering."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from kernel_cases import Line, loader, trainer
+
+from fulmen_interfaces import Callback
+from fulmen_testing import FakeLogger
+
+
+class Looking(Line):
+    """Keeps what its properties show in every step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[tuple[Any, ...]] = []
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        self.shown.append((self.current_epoch, self.global_step, self.device, self.global_rank, self.local_rank))
+        self.found = (self.trainer, self.logger, list(self.loggers))
+        return self.loss(batch)
+
+
+def test_properties_within_a_run() -> None:
+    logger = FakeLogger()
+    module, ready = Looking(), trainer(max_epochs=2, logger=logger)
+    ready.fit(module, loader(2))
+    cpu = torch.device("cpu")
+    assert module.shown == [(0, 0, cpu, 0, 0), (0, 1, cpu, 0, 0), (1, 2, cpu, 0, 0), (1, 3, cpu, 0, 0)]
+    assert module.found == (ready, logger, [logger])
+
+
+def test_properties_after_a_run_are_those_of_the_last() -> None:
+    module, ready = Looking(), trainer(max_epochs=2)
+    ready.fit(module, loader(2))
+    assert module.trainer is ready
+    assert (module.current_epoch, module.global_step) == (2, 4)
+    assert module.device == torch.device("cpu")
+    module.to("meta")
+    assert module.device == torch.device("meta")
+
+
+def test_the_trainer_is_there_in_every_hook_of_set_up() -> None:
+    class Early(Line):
+        found: ClassVar[list[str]] = []
+
+        def note(self, hook: str) -> None:
+            assert self.trainer.max_epochs == 1
+            self.found.append(hook)
+
+        def configure_callbacks(self) -> Any:
+            self.note("configure_callbacks")
+            return []
+
+        def prepare_data(self) -> None:
+            self.note("prepare_data")
+
+        def setup(self, stage: str) -> None:
+            self.note(f"setup {stage}")
+
+        def configure_model(self) -> None:
+            self.note("configure_model")
+
+        def train_dataloader(self) -> Any:
+            self.note("train_dataloader")
+            return loader(1)
+
+        def teardown(self, stage: str) -> None:
+            self.note(f"teardown {stage}")
+
+    trainer().fit(Early())
+    assert Early.found == [
+        *["configure_callbacks", "prepare_data", "setup fit", "configure_model", "train_dataloader", "teardown fit"]
+    ]
+
+
+def test_parts_made_in_configure_model_are_trained() -> None:
+    class Lazy(Line):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = None  # type: ignore[assignment]
+
+        def configure_model(self) -> None:
+            if self.layer is None:
+                torch.manual_seed(0)
+                self.layer = torch.nn.Linear(4, 1)
+
+    lazy, plain = Lazy(), Line()
+    ready = trainer()
+    ready.fit(lazy, loader(2))
+    trainer().fit(plain, loader(2))
+    assert torch.equal(lazy.layer.weight, plain.layer.weight)
+    ready.validate  # noqa: B018 - the same module can be run again: configure_model is called again
+    ready.fit(lazy, loader(1))
+
+
+class Named(Callback):
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        pl_module.called.append(self.name)
+
+
+class Other(Named):
+    pass
+
+
+def test_callbacks_of_the_module_replace_those_of_their_class_for_its_runs() -> None:
+    class Own(Line):
+        def __init__(self, callbacks: Any) -> None:
+            super().__init__()
+            self.mine = callbacks
+            self.called: list[str] = []
+
+        def configure_callbacks(self) -> Any:
+            return self.mine
+
+    theirs = [Named("first"), Other("other"), Named("second")]
+    ready = trainer(callbacks=theirs)
+    module = Own([Named("mine")])
+    ready.fit(module, loader(1))
+    assert module.called == ["other", "mine"]
+    assert [one.name for one in ready.callbacks] == ["other", "mine"]  # type: ignore[attr-defined]
+    alone = Own(Named("alone"))
+    ready.fit(alone, loader(1))
+    assert alone.called == ["other", "alone"]
+    plain = Own([])
+    ready.fit(plain, loader(1))
+    assert plain.called == ["first", "other", "second"]
+
+
+def test_printing_within_a_run_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    class Printing(Line):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            self.print("batch", batch_idx)
+            return self.loss(batch)
+
+    trainer().fit(Printing(), loader(2))
+    assert capsys.readouterr().out == "batch 0\nbatch 1\n"
+
+
+def test_gathering_on_one_process_adds_a_dimension_of_one() -> None:
+    class Gathering(Line):
+        gathered: Any = None
+
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            given = {"x": torch.arange(3), "deep": [torch.tensor(1.5), ("text", torch.zeros(2, 2))]}
+            self.gathered = self.all_gather(given)
+
+    module = Gathering()
+    trainer().validate(module, loader(1), verbose=False)
+    gathered = module.gathered
+    assert torch.equal(gathered["x"], torch.arange(3).unsqueeze(0))
+    assert gathered["deep"][0].shape == (1,)
+    assert gathered["deep"][1][0] == "text"
+    assert gathered["deep"][1][1].shape == (1, 2, 2)
+
+
+def test_gathering_with_gradients_keeps_them() -> None:
+    class Gathering(Line):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            return self.all_gather(self.loss(batch), sync_grads=True).mean()
+
+    ours, plain = Gathering(), Line()
+    trainer().fit(ours, loader(2))
+    trainer().fit(plain, loader(2))
+    assert torch.equal(ours.layer.weight, plain.layer.weight)
+
+
+def test_hooks_given_to_an_object_count_as_overridden() -> None:
+    """Tests and notebooks set them on the object, where no class has them."""
+    module = Line()
+    called: list[str] = []
+    module.on_train_start = lambda: called.append("on_train_start")  # type: ignore[method-assign]
+    trainer().fit(module, loader(1))
+    assert called == ["on_train_start"]
+
+
+def test_scheduler_handles_in_manual_optimisation() -> None:
+    class Manual(Line):
+        kinds: ClassVar[list[Any]] = []
+
+        def __init__(self, count: int) -> None:
+            super().__init__()
+            self.automatic_optimization = False
+            self.count = count
+
+        def configure_optimizers(self) -> Any:
+            optimizer = torch.optim.SGD(self.parameters(), lr=0.1)
+            self.made = [torch.optim.lr_scheduler.StepLR(optimizer, 1) for _ in range(self.count)]
+            return [optimizer], self.made
+
+        def training_step(self, batch: Any, batch_idx: int) -> None:
+            self.handles = self.lr_schedulers()
+
+    for count in range(3):
+        module = Manual(count)
+        trainer().fit(module, loader(1))
+        truth = [None, *module.made][count] if count < 2 else module.made
+        assert module.handles is truth if count < 2 else module.handles == truth

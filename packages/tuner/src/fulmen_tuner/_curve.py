@@ -1,0 +1,73 @@
+"""What `lr_find` found: the loss by learning rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+
+from fulmen_interfaces import rank_zero_warn
+from fulmen_tuner._sweep import Mode
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@final
+class LearningRateCurve:
+    """The smoothed loss by learning rate, what it suggests, and its picture."""
+
+    rule = "the steepest fall of the smoothed loss over the logarithm of the learning rate"
+    """How `suggestion` chooses."""
+
+    def __init__(self, rates: Sequence[float], *, losses: Sequence[float], raw: Sequence[float], mode: Mode) -> None:
+        self.mode: Mode = mode
+        """How the learning rates follow each other."""
+        self.results = {"lr": list(rates), "loss": list(losses)}
+        """The learning rates that were tried, and their smoothed losses."""
+        self.raw_losses = list(raw)
+        """The losses as they came."""
+
+    def suggestion(self, skip_begin: int = 10, skip_end: int = 1) -> float | None:
+        """Return the learning rate at which the smoothed loss falls most steeply over the rate's logarithm.
+
+        So many points are left out at both ends, where the curve is noisy or explodes. None, with a warning, where too
+        few are left or the loss falls nowhere.
+        """
+        index = self._steepest(skip_begin, skip_end)
+        return None if index is None else self.results["lr"][index]
+
+    def plot(self, suggest: bool = False, show: bool = False, ax: Axes | None = None) -> Any:
+        """Draw the curve and return its matplotlib figure; needs `fulmen-tuner[plot]`.
+
+        `suggest` marks the suggestion, `show` opens a window, `ax` is where to draw instead of in a figure of its own.
+        """
+        from fulmen_tuner._plot import draw  # matplotlib is optional
+
+        return draw(self, suggested=self.suggestion() if suggest else None, show=show, ax=ax)
+
+    def _steepest(self, skip_begin: int, skip_end: int) -> int | None:
+        last = len(self.results["lr"]) - skip_end
+        points = max(last - skip_begin, 0)
+        if points < 2:
+            rank_zero_warn(
+                f"No learning rate is suggested: {len(self.results['lr'])} steps were made, and without the first "
+                f"{skip_begin} and the last {skip_end} of them {points} are left. Make more steps (num_training), start "
+                "lower (min_lr), or leave fewer out."
+            )
+            return None
+        positions = torch.tensor(
+            [math.log10(rate) for rate in self.results["lr"][skip_begin:last]], dtype=torch.float64
+        )
+        losses = torch.tensor(self.results["loss"][skip_begin:last], dtype=torch.float64)
+        (slopes,) = torch.gradient(losses, spacing=(positions,))
+        steepest = int(slopes.argmin())
+        if slopes[steepest] >= 0:
+            rank_zero_warn(
+                "No learning rate is suggested: the loss fell at none of them. Look at `plot()`; try lower rates "
+                "(min_lr) or more steps (num_training)."
+            )
+            return None
+        return skip_begin + steepest

@@ -1,0 +1,57 @@
+"""The picture of a learning-rate search."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from fulmen_tuner._curve import LearningRateCurve
+
+_LINE, _DOTS, _MARK = "#2a5db0", "#9db4d6", "#c8452d"
+_ROOM = 0.08
+
+
+def draw(curve: LearningRateCurve, *, suggested: float | None, show: bool, ax: Axes | None) -> Any:
+    """Draw the losses by learning rate, and return the figure."""
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ImportError(
+            "`plot` draws with matplotlib, which is not installed. `pip install fulmen-tuner[plot]` brings it; the "
+            "numbers are in `results`."
+        ) from error
+    if ax is None:
+        _, ax = pyplot.subplots(figsize=(7.0, 4.2), layout="constrained")
+    _draw_losses(ax, curve)
+    if suggested is not None:
+        _mark(ax, curve, suggested)
+    if curve.mode == "exponential":
+        ax.set_xscale("log")
+    ax.set_xlabel("learning rate")
+    ax.set_ylabel("training loss")
+    ax.grid(which="major", alpha=0.25)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, loc="best")
+    if show:
+        pyplot.show()
+    return ax.get_figure()
+
+
+def _draw_losses(ax: Axes, curve: LearningRateCurve) -> None:
+    rates, losses = curve.results["lr"], curve.results["loss"]
+    ax.plot(rates, curve.raw_losses, ".", color=_DOTS, markersize=4, label="each step")
+    ax.plot(rates, losses, color=_LINE, linewidth=2, label="smoothed")
+    if losses:
+        # Single steps that explode would press the curve to the floor.
+        low = min(min(losses), sorted(curve.raw_losses)[len(losses) // 50])
+        high = max(losses)
+        room = _ROOM * (high - low) or 0.1
+        ax.set_ylim(low - room, high + room)
+
+
+def _mark(ax: Axes, curve: LearningRateCurve, suggested: float) -> None:
+    loss = curve.results["loss"][curve.results["lr"].index(suggested)]
+    ax.axvline(suggested, color=_MARK, linewidth=1, linestyle=":", zorder=1)
+    ax.plot([suggested], [loss], "o", color=_MARK, markersize=9, zorder=3, label=f"suggested: {suggested:.2g}")
