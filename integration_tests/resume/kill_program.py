@@ -26,9 +26,7 @@ from fulmen_callbacks import ModelCheckpoint
 from fulmen_core import TorchCheckpointIO, Trainer
 from fulmen_interfaces import Callback, CallbackOrder
 
-CASE = Case(
-    accumulate=2, augment="torch", scheduler="step", val_check_interval=3, random_validation=True, max_epochs=4
-)
+CASE = Case(accumulate=2, augment="torch", scheduler="step", val_check_interval=3, random_validation=True, max_epochs=4)
 PAUSE = 0.004
 """Seconds for which each batch lasts longer, so that kills fall everywhere."""
 

@@ -195,7 +195,12 @@ def test_it_ends_during_the_sanity_check(number: signal.Signals) -> None:
 
 def test_a_resumed_run_that_is_cut_in_its_sanity_check_loses_nothing(tmp_path: Path) -> None:
     whole = Net()
-    fit(whole, make_trainer(ModelCheckpoint(dirpath=tmp_path, filename="{epoch}", save_on_train_epoch_end=True, save_top_k=-1)))
+    fit(
+        whole,
+        make_trainer(
+            ModelCheckpoint(dirpath=tmp_path, filename="{epoch}", save_on_train_epoch_end=True, save_top_k=-1)
+        ),
+    )
     saver = saves_on_exception(tmp_path / "second")
     with pytest.raises(SystemExit):
         fit(Net(("check", 1), sends(signal.SIGTERM)), make_trainer(saver), ckpt_path=tmp_path / "epoch=0.ckpt")

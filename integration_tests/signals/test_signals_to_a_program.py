@@ -39,18 +39,15 @@ def rest(program: subprocess.Popen[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("number", "workers", "code", "error"),
-    [
-        (signal.SIGINT, 2, 130, "KeyboardInterrupt"),
-        (signal.SIGTERM, 2, 143, "Terminated"),
-    ],
+    ("number", "code", "error"),
+    [(signal.SIGINT, 130, "KeyboardInterrupt"), (signal.SIGTERM, 143, "Terminated")],
     ids=["Ctrl-C", "SIGTERM"],
 )
 def test_the_whole_group_gets_the_signal_and_the_program_ends_in_order(
-    number: signal.Signals, workers: int, code: int, error: str
+    number: signal.Signals, code: int, error: str
 ) -> None:
     """As a terminal sends Ctrl-C and SLURM sends SIGTERM: to the workers of loaders, too."""
-    program = started(workers=workers)
+    program = started(workers=2)
     os.killpg(program.pid, number)
     lines = rest(program)
     assert program.returncode == code

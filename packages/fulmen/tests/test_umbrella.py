@@ -12,7 +12,7 @@ import pytest
 import fulmen
 from fulmen._lazy import Offer, lazily
 
-SUBMODULES = ["accelerators", "callbacks", "loggers", "plugins", "profilers", "strategies", "utilities"]
+SUBMODULES = ["accelerators", "callbacks", "loggers", "plugins", "profilers", "strategies", "tuner", "utilities"]
 
 
 def in_new_process(code: str) -> str:
@@ -54,6 +54,14 @@ def test_callbacks_and_loggers_are_the_plugins_own():
     assert fulmen.callbacks.ModelCheckpoint is fulmen_callbacks.ModelCheckpoint
     assert fulmen.callbacks.Callback is fulmen.Callback is fulmen_interfaces.Callback
     assert fulmen.loggers.CSVLogger is fulmen_logger_csv.CSVLogger
+
+
+def test_the_tuner_and_its_callbacks_are_the_tuners_own():
+    import fulmen_tuner
+
+    assert fulmen.tuner.Tuner is fulmen_tuner.Tuner
+    assert fulmen.callbacks.LearningRateFinder is fulmen_tuner.LearningRateFinder
+    assert {"BatchSizeFinder", "LearningRateFinder"} <= set(dir(fulmen.callbacks))
 
 
 @pytest.mark.parametrize("module", ["fulmen", *[f"fulmen.{name}" for name in SUBMODULES]])

@@ -11,7 +11,9 @@ from fulmen_callbacks._lambda import LambdaCallback
 from fulmen_callbacks._lr_monitor import LearningRateMonitor
 from fulmen_callbacks._prediction_writer import BasePredictionWriter, WriteInterval
 from fulmen_callbacks._progress import ProgressBar, RichProgressBar, RichProgressBarTheme, TQDMProgressBar
+from fulmen_callbacks._pruning import ModelPruning
 from fulmen_callbacks._specs import MODEL_CHECKPOINT_SPEC, MODEL_SUMMARY_SPEC, PROGRESS_BAR_SPEC, TIMER_SPEC
+from fulmen_callbacks._spike import SpikeDetection, TrainingSpikeException
 from fulmen_callbacks._summary import LayerSummary, ModelSummary, RichModelSummary, Summary, summarize
 from fulmen_callbacks._throughput import Throughput, measure_flops
 from fulmen_callbacks._throughput_monitor import ThroughputMonitor
@@ -34,17 +36,20 @@ __all__ = [
     "LayerSummary",
     "LearningRateMonitor",
     "ModelCheckpoint",
+    "ModelPruning",
     "ModelSummary",
     "OnExceptionCheckpoint",
     "ProgressBar",
     "RichModelSummary",
     "RichProgressBar",
     "RichProgressBarTheme",
+    "SpikeDetection",
     "Summary",
     "TQDMProgressBar",
     "Throughput",
     "ThroughputMonitor",
     "Timer",
+    "TrainingSpikeException",
     "WeightAveraging",
     "WriteInterval",
     "measure_flops",

@@ -1,13 +1,23 @@
-"""A limit in time on which all processes agree."""
+"""Decisions on which all processes agree."""
 
 from __future__ import annotations
 
 import time
 
-from fulmen_interfaces import TrainerView
+import torch
+
+from fulmen_interfaces import ReduceOp, TrainerView
 
 _LOOK_EVERY_SECONDS = 1.0
 _LOOK_EVERY_SHARE = 0.01
+
+
+def any_rank(trainer: TrainerView, decision: bool) -> bool:
+    """Return whether any process decided so. To be called on every rank."""
+    if trainer.world.size == 1:
+        return decision
+    flag = torch.tensor(float(decision), device=trainer.root_device)
+    return bool(trainer.collectives.all_reduce(flag, ReduceOp.MAX) > 0)
 
 
 class AgreedInterval:

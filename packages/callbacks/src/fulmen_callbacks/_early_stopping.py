@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from fulmen_callbacks._agreed import any_rank
 from fulmen_callbacks._missing import missing_monitor
 from fulmen_callbacks._problems import at_least, one_of, refuse
 from fulmen_interfaces import (
@@ -17,7 +18,6 @@ from fulmen_interfaces import (
     CallbackOrder,
     CallbackRole,
     ModuleView,
-    ReduceOp,
     RunningStage,
     TrainerView,
     rank_zero_warn,
@@ -145,7 +145,7 @@ class EarlyStopping(Callback):
             return
         reason, message = self._evaluate_stopping_criteria(trainer.callback_metrics[self.monitor].squeeze())
         stops = reason is not EarlyStoppingReason.NOT_STOPPED
-        if _any_rank(trainer, stops):
+        if any_rank(trainer, stops):
             trainer.should_stop = True
             self.stopped_epoch = trainer.current_epoch
         if stops:
@@ -199,10 +199,3 @@ class EarlyStopping(Callback):
             _log.info(message)
         elif trainer.is_global_zero or not self.log_rank_zero_only:
             _log.info("[rank: %d] %s", trainer.world.rank, message)
-
-
-def _any_rank(trainer: TrainerView, decision: bool) -> bool:
-    if trainer.world.size == 1:
-        return decision
-    flag = torch.tensor(float(decision), device=trainer.root_device)
-    return bool(trainer.collectives.all_reduce(flag, ReduceOp.MAX) > 0)

@@ -32,6 +32,16 @@ def names(folder: str) -> list[str]:
     return os.listdir(folder) if os.path.isdir(folder) else []
 
 
+def write_text(path: str, text: str) -> None:
+    """Write a file, and its folder."""
+    if is_remote(path):
+        _filesystem(path).pipe_file(path, text.encode())
+        return
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
 def is_within(path: str, folder: str) -> bool:
     """Return whether the path lies below the folder."""
     if is_remote(path):

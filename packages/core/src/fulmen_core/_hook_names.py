@@ -26,6 +26,7 @@ REPLACED_HOOKS: Mapping[str, str] = {
     "on_pretrain_routine_end": "Use on_fit_start.",
     "on_before_accelerator_backend_setup": "Use setup.",
     "on_configure_sharded_model": "Use setup.",
+    "configure_sharded_model": "Rename it to configure_model.",
     "on_init_start": "Use setup.",
     "on_init_end": "Use setup.",
     "on_keyboard_interrupt": "Use on_exception, and look whether it received a KeyboardInterrupt.",

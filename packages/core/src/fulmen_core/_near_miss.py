@@ -93,7 +93,7 @@ def _uncallable(obj: object, base: type, name: str, function: Callable[..., Any]
     if keywords:
         reason = f"It requires {', '.join(keywords)} as keyword, but hooks are called with positions."
     elif required > len(expected):
-        reason = f"It requires {required} arguments, but is called with {given}."
+        reason = f"It requires {required} argument{'' if required == 1 else 's'}, but is called with {given}."
     elif most < least:
         reason = f"It takes {most or 'no'} argument{'' if most == 1 else 's'}, but is called with {given}."
     else:

@@ -11,6 +11,8 @@ from logging_cases import BOTH, EPOCH, STEP, Kinds, Logging
 from fulmen_interfaces import Logger
 from fulmen_testing import FakeLogger
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*nothing is validated")
+
 Rows = list[tuple[int | None, dict[str, float]]]
 
 

@@ -13,6 +13,8 @@ from fulmen_testing import FakeLogger
 
 torchmetrics = pytest.importorskip("torchmetrics")
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*nothing is validated")
+
 
 class Metered(Line):
     """Counts 0, 1, 2, ... in a metric, and logs it with the given arguments."""

@@ -11,6 +11,8 @@ from logging_cases import BAR, BOTH, EPOCH, STEP, Kinds, Logging, Looking
 
 from fulmen_interfaces import Callback
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*nothing is validated")
+
 
 def fit(looking: Looking, train: Kinds, evaluation: Kinds | None = None, *, batches: int = 2, **run: Any) -> Any:
     fitted = trainer(**{"callbacks": [looking], "num_sanity_val_steps": 0, **run})

@@ -15,6 +15,8 @@ import fulmen_interfaces
 import fulmen_precision
 import fulmen_strategy_single_device
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*nothing is validated")
+
 OURS = [
     str(Path(str(package.__file__)).parent)
     for package in (

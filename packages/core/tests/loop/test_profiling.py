@@ -1,88 +1,15 @@
-"""What a profiler is told of, and that a run without one is built without any call into profiling."""
+"""Which actions a profiler is told of, how often, and within which others."""
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import torch
-from kernel_cases import Deep, Line, differences, loader, trainer, twins
+from kernel_cases import Line, loader, trainer
+from profiling_cases import Checked, profiled
 
-from fulmen_core import LightningDataModule
-from fulmen_core.logging import Recorder
-from fulmen_core.loop import HookTable, Profiling
-from fulmen_interfaces import Callback, CallbackOrder, Hook
 from fulmen_testing import FakeLogger
-
-
-class Notes:
-    """A profiler that writes everything down; `calls` are those that ended, `parents` what each lay within."""
-
-    def __init__(self) -> None:
-        self.life: list[str] = []
-        self.calls: Counter[str] = Counter()
-        self.parents: dict[str, set[str]] = {}
-        self.steps_after: list[str] = []
-        self.attached: list[Any] = []
-        self._open: list[str] = []
-        self._last = ""
-
-    def setup(self, stage: str, *, rank: int, log_dir: str | None) -> None:
-        self.life.append(f"setup {stage} {rank}")
-        self.log_dir = log_dir
-
-    @contextmanager
-    def profile(self, action: str) -> Iterator[None]:
-        self.parents.setdefault(action, set()).add(self._open[-1] if self._open else "")
-        self._open.append(action)
-        try:
-            yield
-        finally:
-            assert self._open.pop() == action
-            self.calls[action] += 1
-            self._last = action
-
-    def step(self) -> None:
-        assert "training_batch" not in self._open
-        self.steps_after.append(self._last)
-
-    def describe(self) -> None:
-        assert not self._open
-        self.life.append("describe")
-
-    def teardown(self, stage: str) -> None:
-        self.life.append(f"teardown {stage}")
-
-    def attach(self, module: Any) -> None:
-        self.attached.append(module)
-
-    def plain(self) -> dict[str, int]:
-        """Return the calls of the loop's own actions, those at the beginning of a run left out."""
-        setting_up = ("prepare_model", "finalize_loggers")
-        return {
-            name: count
-            for name, count in self.calls.items()
-            if "." not in name and not name.endswith("_dataloader") and name not in setting_up
-        }
-
-
-class Checked(Line):
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self.loss(batch)
-
-    test_step = validation_step
-
-    def predict_step(self, batch: Any, batch_idx: int) -> Any:
-        return self(batch[0])
-
-
-def profiled(**arguments: Any) -> tuple[Any, Notes]:
-    notes = Notes()
-    return trainer(profiler=notes, **arguments), notes
 
 
 def test_a_fit_with_validation_tells_every_action_exactly():
@@ -226,56 +153,6 @@ def test_overridden_steps_are_told_as_hooks_around_the_real_ones():
     assert notes.parents["Own.backward"] == {"backward"}
 
 
-class Watcher(Callback):
-    order = CallbackOrder.MONITOR
-
-    def setup(self, *_: Any) -> None: ...
-
-    def on_train_batch_end(self, *_: Any) -> None: ...
-
-    def on_train_end(self, runner: Any, module: Any) -> None:
-        runner.save_checkpoint(self.path)
-
-    def teardown(self, *_: Any) -> None: ...
-
-
-class Busy(Line):
-    def setup(self, stage: str) -> None: ...
-
-    def on_train_start(self) -> None: ...
-
-    def on_train_batch_end(self, *_: Any) -> None: ...
-
-
-class Data(LightningDataModule):
-    def setup(self, stage: str) -> None: ...
-
-    def train_dataloader(self) -> Any:
-        return loader(3)
-
-
-def test_hooks_are_told_by_class_and_name_where_somebody_implements_them(tmp_path):
-    watcher = Watcher()
-    watcher.path = tmp_path / "end.ckpt"
-    runner, notes = profiled(callbacks=[watcher])
-    runner.fit(Busy(), datamodule=Data())
-    hooks = {name: count for name, count in notes.calls.items() if name.startswith(("Watcher.", "Busy.on_", "Data."))}
-    assert hooks == {
-        "Data.prepare_data": 1,
-        "Data.setup": 1,
-        "Data.teardown": 1,
-        "Watcher.setup": 1,
-        "Watcher.on_train_batch_end": 3,
-        "Watcher.on_train_end": 1,
-        "Watcher.teardown": 1,
-        "Busy.on_train_start": 1,
-        "Busy.on_train_batch_end": 3,
-    }
-    assert notes.calls["Busy.setup"] == notes.calls["Busy.configure_optimizers"] == 1
-    assert notes.parents["Busy.configure_optimizers"] == {"prepare_model"}
-    assert (notes.calls["save_checkpoint"], notes.parents["save_checkpoint"]) == (1, {"Watcher.on_train_end"})
-
-
 def test_going_on_from_a_checkpoint_tells_of_loading_it(tmp_path):
     first = trainer()
     first.fit(Line(), loader(3))
@@ -307,93 +184,3 @@ def test_the_transfer_is_told_where_there_is_one():
     runner.fit(Moving(), loader(3), loader(2))
     assert notes.calls["batch_to_device"] == 5
     assert notes.parents["batch_to_device"] == {"training_batch", "validation"}
-
-
-@pytest.mark.parametrize("place", ["setup", "training_step", "on_train_epoch_end"])
-def test_an_error_closes_what_is_open_and_the_report_still_comes(place):
-    def fail(self: Any, *_: Any) -> None:
-        raise KeyError(place)
-
-    failing = type("Failing", (Line,), {place: fail})
-    runner, notes = profiled()
-    with pytest.raises(KeyError):
-        runner.fit(failing(), loader(3))
-    assert notes.life == ["setup fit 0", "describe", "teardown fit"]
-    assert notes.calls[place if place == "training_step" else f"Failing.{place}"] == 1
-
-
-def test_a_profiler_that_cannot_begin_ends_the_run_before_anything_else():
-    class Broken(Notes):
-        def setup(self, stage: str, *, rank: int, log_dir: str | None) -> None:
-            raise OSError("no")
-
-    class Untouched(Line):
-        def setup(self, stage: str) -> None:
-            pytest.fail("the run began")
-
-    with pytest.raises(OSError, match="no"):
-        trainer(profiler=Broken()).fit(Untouched(), loader(3))
-
-
-def test_each_run_of_a_trainer_is_told_apart(tmp_path):
-    runner, notes = profiled(default_root_dir=tmp_path)
-    module = Checked()
-    runner.fit(module, loader(3))
-    runner.test(module, loader(2), verbose=False)
-    assert notes.life == ["setup fit 0", "describe", "teardown fit", "setup test 0", "describe", "teardown test"]
-    assert notes.attached == [module, module]
-    assert notes.log_dir == str(tmp_path)
-    assert runner.profiler is notes
-
-
-def test_being_profiled_changes_no_weight():
-    one, other = twins(Deep)
-    trainer(max_epochs=2).fit(one, loader(4, shuffle=True, generator=torch.Generator().manual_seed(1)))
-    torch.manual_seed(0)
-    two, _ = twins(Deep)
-    runner, _ = profiled(max_epochs=2)
-    runner.fit(two, loader(4, shuffle=True, generator=torch.Generator().manual_seed(1)))
-    assert differences(one, two) == []
-    assert differences(one, other) != []
-
-
-class TestWithoutAProfiler:
-    def test_everything_stays_what_it_was(self):
-        profiling, call, batches = Profiling(None), len, iter([1])
-        assert profiling.wrap("x", call) is call
-        assert profiling.hook(self, Hook.SETUP, call) is call
-        assert profiling.batch("x", call) is call
-        assert profiling.fetches("x", batches) is batches
-        assert profiling.steps(batches) is batches
-
-    def test_the_loop_calls_the_users_own_methods(self):
-        module, runner = Checked(), trainer()
-        runner.fit(module, loader(3))
-        session = runner._runner.session
-        gradients = session.link.gradients
-        assert session.fit.optimise._step == module.training_step
-        assert gradients._backward == gradients.prepared.backward
-        assert gradients._step == gradients.prepared.step
-        assert session.engine._log_metrics == session.parts.loggers.log_metrics
-        assert runner.profiler is None
-
-    def test_hooks_are_bound_as_they_are(self):
-        watcher, module = Watcher(), Busy()
-        table = HookTable(None, module, [watcher], Recorder(), Profiling(None))
-        assert table.of_callbacks(Hook.ON_TRAIN_BATCH_END, late=True) == (watcher.on_train_batch_end,)
-        assert table.of_module(Hook.ON_TRAIN_START) == module.on_train_start
-
-    def test_no_frame_of_profiling_lies_below_a_step(self):
-        files: list[str] = []
-
-        class Looking(Line):
-            def training_step(self, batch: Any, batch_idx: int) -> Any:
-                frame = sys._getframe()
-                while frame is not None:
-                    files.append(frame.f_code.co_filename)
-                    frame = frame.f_back
-                return self.loss(batch)
-
-        trainer(limit_train_batches=1).fit(Looking(), loader(3))
-        assert any(name.endswith("_fit.py") for name in files)
-        assert not any("_profile.py" in name for name in files)

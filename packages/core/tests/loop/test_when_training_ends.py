@@ -12,6 +12,8 @@ from kernel_cases import Line, Unsized, loader, trainer
 
 from fulmen_interfaces import Callback, ConfigurationError
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*nothing is validated")
+
 
 class Counting(Line):
     """Keeps (epoch, batch) of every training step and of every validation; asks to stop at one of them."""

@@ -82,6 +82,7 @@ def test_steps_that_are_not_defined_say_so_when_they_are_called() -> None:
         Empty().configure_optimizers()
 
 
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
 def test_primitives_work_without_a_run() -> None:
     """A user's own loop may call them."""
     module, twin = Line(), Line()

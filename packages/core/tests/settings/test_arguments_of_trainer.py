@@ -97,6 +97,10 @@ GOOD = [
     ("logger", "csv", "csv"),
     ("logger", [], False),
     ("plugins", PRECISION, (PRECISION,)),
+    ("auto_lr_find", True, True),
+    ("auto_lr_find", "rate", "rate"),
+    ("auto_scale_batch_size", False, False),
+    ("auto_scale_batch_size", "binsearch", "binsearch"),
 ]
 
 
@@ -179,6 +183,8 @@ BAD = [
     ("logger", 3, "no logger", "fulmen.loggers"),
     ("logger", FakeLogger, "FakeLogger is a class", "Write FakeLogger(...)."),
     ("plugins", ["ddp"], "no precision, cluster environment or checkpoint io", "fulmen.plugins"),
+    ("auto_lr_find", 3, "the name of an attribute", "True"),
+    ("auto_scale_batch_size", "linear", "'power' or 'binsearch'", "power"),
 ]
 
 

@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 from fulmen_core import CombinedLoader, LightningDataModule
 from fulmen_interfaces import Callback
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*nothing is validated")
+
 
 class Reading(Line):
     """Keeps the first input of every batch, by what it was read for."""

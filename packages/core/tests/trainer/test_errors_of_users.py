@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -317,7 +318,7 @@ def test_near_misses_of_hooks_are_warned_of_when_the_run_starts() -> None:
         def on_train_epoch_stop(self) -> None:
             pass
 
-        def training_epoch_end(self, outputs: Any) -> None:
+        def on_epoch_end(self) -> None:
             pass
 
         def my_helper(self) -> None:
@@ -327,14 +328,24 @@ def test_near_misses_of_hooks_are_warned_of_when_the_run_starts() -> None:
         def on_train_epoch_finish(self, trainer: Any, pl_module: Any) -> None:
             pass
 
-    with pytest.warns(UserWarning, match="Did you mean") as warned:
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
         trainer(callbacks=[Watch()]).fit(Typos(), loader(1))
     texts = "\n".join(str(one.message) for one in warned)
     assert re.search(r"Typos.validaton_step.*Did you mean validation_step", texts)
     assert re.search(r"Typos.on_train_epoch_stop.*Did you mean on_train_epoch_end", texts)
-    assert re.search(r"Typos.training_epoch_end.*Nothing calls it any more.*on_train_epoch_end", texts)
+    assert re.search(r"Typos.on_epoch_end.*Nothing calls it any more.*on_train_epoch_end", texts)
     assert re.search(r"Watch.on_train_epoch_finish.*Did you mean on_train_epoch_end", texts)
     assert "my_helper" not in texts
+
+
+def test_hooks_of_earlier_versions_that_computed_metrics_are_errors() -> None:
+    class Old(Line):
+        def training_epoch_end(self, outputs: Any) -> None:
+            pass
+
+    with pytest.raises(ModuleError, match=r"Old defines `training_epoch_end`.*use it in on_train_epoch_end"):
+        trainer().fit(Old(), loader(1))
 
 
 def test_the_trainer_asks_for_a_run_where_it_knows_nothing_yet() -> None:

@@ -12,6 +12,8 @@ from torch import nn
 
 from fulmen_interfaces import Callback, ConfigurationError
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*nothing is validated")
+
 
 class Modal(Line):
     """Two parts, of which one is kept in evaluation mode; keeps their modes and torch's in every step."""

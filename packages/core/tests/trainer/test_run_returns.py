@@ -11,6 +11,8 @@ from kernel_cases import Line, loader, trainer
 from fulmen_core import CombinedLoader
 from fulmen_interfaces import CheckpointError
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*nothing is validated")
+
 
 class Evaluated(Line):
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:

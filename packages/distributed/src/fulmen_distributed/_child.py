@@ -30,7 +30,8 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:
         Reports(os.environ[REPORTS]).write_failure(int(os.environ["RANK"]), error, hide=_OURS)
-        sys.exit(1)
+        sys.stdout.flush()
+        os._exit(1)  # at once: connections close, and the others notice
 
 
 if __name__ == "__main__":

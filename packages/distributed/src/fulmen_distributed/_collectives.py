@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast, final
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import Store  # type: ignore[attr-defined]
 
 from fulmen_interfaces import RankError, ReduceOp
 
@@ -29,7 +30,7 @@ class TorchCollectives:
     With a `store`, a barrier that not everybody reaches in time says which ranks are missing.
     """
 
-    def __init__(self, *, store: dist.Store | None = None, timeout: timedelta) -> None:
+    def __init__(self, *, store: Store | None = None, timeout: timedelta) -> None:
         self._store = store
         self._timeout = timeout
         self._barriers = itertools.count()

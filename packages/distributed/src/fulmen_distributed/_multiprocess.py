@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar, final
 import torch
 
 from fulmen_distributed._crew import Crew, Worker, watch_parent
+from fulmen_distributed._process_group import part
 from fulmen_distributed._reports import Reports
 from fulmen_distributed._variables import meeting_point, threads_for, variables_of, worlds_here
 from fulmen_interfaces import ConfigurationError, LaunchSettings, Problem, World
@@ -42,7 +43,7 @@ class MultiprocessingLauncher:
         return True
 
     def launch(self, main: Callable[[World], R], settings: LaunchSettings) -> R:
-        """Run `main` in every process and return what it returned on rank zero. Raises the first failing rank's error."""
+        """Run `main` in every process; return rank zero's result, or raise the first failing rank's error."""
         payload = self._payload(main)
         address, port = meeting_point(settings)
         context: Any = multiprocessing.get_context(self._start_method)
@@ -84,11 +85,13 @@ def _work(payload: Any, world: World, told: Mapping[str, str], threads: int, rep
         result = main(world)
         if world.is_global_zero:
             reports.write_result(result)
+        part()
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
         reports.write_failure(world.rank, error, hide=(__file__,))
-        sys.exit(1)
+        sys.stdout.flush()
+        os._exit(1)  # at once: connections close, and the others notice
 
 
 def _worker(rank: int, process: Any) -> Worker:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from fulmen_interfaces import ConfigurationError, Problem
 
@@ -64,10 +65,10 @@ def _hydra_overrides(rank: int) -> list[str]:
     ]
 
 
-def _hydra_config() -> object:
+def _hydra_config() -> Any:
     if "hydra" not in sys.modules:
         return None
-    from hydra.core.hydra_config import HydraConfig
+    from hydra.core.hydra_config import HydraConfig  # type: ignore[import-not-found, unused-ignore]
 
     return HydraConfig.get() if HydraConfig.initialized() else None
 
@@ -76,7 +77,7 @@ def working_folder() -> str | None:
     """Return the folder in which the program was started, where hydra has left it; None: the present one."""
     if _hydra_config() is None:
         return None
-    from hydra.utils import get_original_cwd
+    from hydra.utils import get_original_cwd  # type: ignore[import-not-found, unused-ignore]
 
     folder: str = get_original_cwd()
     return folder

@@ -17,8 +17,8 @@ import torch
 from fulmen_distributed._crew import Crew, Worker
 from fulmen_distributed._reports import Reports
 from fulmen_distributed._script import command, working_folder
-from fulmen_distributed._variables import REPORTS, meeting_point, threads_for, variables_of, worlds_here
-from fulmen_interfaces import LaunchSettings, World
+from fulmen_distributed._variables import LAUNCHED, REPORTS, meeting_point, threads_for, variables_of, worlds_here
+from fulmen_interfaces import ConfigurationError, LaunchSettings, Problem, World
 
 R = TypeVar("R")
 
@@ -32,12 +32,9 @@ _LAST_SECONDS = 30.0
 class SubprocessLauncher:
     """Runs the program once more for each further device; the calling process is the first rank of its machine.
 
-    The other processes come to the same call of `launch` by themselves, and on to the program's end. They start with the
-    first call; later calls use them again. If one fails, this process ends too, with that one's error.
+    The other processes come to the same call of `launch` by themselves, and on to the program's end. They start with
+    the first call; later calls use them again. If one fails, this process ends too, with that one's error.
     """
-
-    def __init__(self) -> None:
-        self._started: tuple[World, _Watch] | None = None
 
     @property
     def interactive(self) -> bool:
@@ -46,10 +43,9 @@ class SubprocessLauncher:
 
     def launch(self, main: Callable[[World], R], settings: LaunchSettings) -> R:
         """Run `main` here, while the others run it. Raises the first failing rank's error."""
-        if self._started is None:
-            self._started = _start(settings)
-        world, watch = self._started
+        world, watch = _program(settings)
         crew = watch.crew
+        os.environ[LAUNCHED] = "1"  # while it runs only: the next Trainer of this process is to come here again
         try:
             return main(world)
         except (KeyboardInterrupt, SystemExit):
@@ -64,6 +60,24 @@ class SubprocessLauncher:
             if cause is None:
                 raise
             raise cause  # noqa: B904  its own cause is what its rank says
+        finally:
+            del os.environ[LAUNCHED]
+
+
+_programs: dict[LaunchSettings, tuple[World, _Watch]] = {}
+"""How this program was started again: once at most."""
+
+
+def _program(settings: LaunchSettings) -> tuple[World, _Watch]:
+    """Return the processes that run this program; start them where that has not happened yet."""
+    if not _programs:
+        _programs[settings] = _start(settings)
+    if settings not in _programs:
+        running = next(iter(_programs)).processes_per_node
+        reason = f"This program runs in {running} processes on this machine since its first run."
+        problem = Problem("devices", settings.processes_per_node, reason, f"Write devices={running} in all its runs.")
+        raise ConfigurationError([problem])
+    return _programs[settings]
 
 
 def _start(settings: LaunchSettings) -> tuple[World, _Watch]:

@@ -55,9 +55,9 @@ def worlds_here(settings: LaunchSettings) -> list[World]:
 
 def meeting_point(settings: LaunchSettings) -> tuple[str, int]:
     """Return host and port at which rank zero will listen: for one machine a free port, else what the user set."""
-    address, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT")
     if settings.num_nodes == 1:
-        return address or "127.0.0.1", int(port) if port else free_port()
+        return "127.0.0.1", free_port()
+    address, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT")
     if not (address and port and "NODE_RANK" in os.environ):
         reason = "The script is to be started on every machine, and each must know where the first one listens."
         remedy = "Set MASTER_ADDR, MASTER_PORT and NODE_RANK on each machine, or start it with torchrun or srun."

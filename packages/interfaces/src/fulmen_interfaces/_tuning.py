@@ -25,7 +25,7 @@ class SupportsTuning(Protocol):
     def tune(self, trainer: Any, pl_module: Any, stage: str, data: Mapping[str, Any]) -> None:
         """Make trial runs. Called in every process that calls the trainer, before the run of that stage is launched.
 
-        `data` holds what the trainer's method was given, by argument: `train_dataloaders` and `val_dataloaders` or
-        `dataloaders`, and `datamodule`. Not called where a fit goes on from a checkpoint.
+        `data` holds what the trainer's method was given, by argument: some of `train_dataloaders`, `val_dataloaders`
+        and `dataloaders`, and always `datamodule`. Not called where a fit goes on from a checkpoint.
         """
         ...

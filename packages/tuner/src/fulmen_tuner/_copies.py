@@ -29,36 +29,42 @@ class Subject:
     @property
     def datasets(self) -> list[object]:
         """What holds the data itself, which is only read and may be large."""
-        data = (self.datamodule, dict(self.loaders))
-        return [*_datasets(self.module, tensors=False), *_datasets(data, tensors=True)]
+        found = [part for part in _walk(self.module) if isinstance(part, Dataset)]
+        return found + [part for part in _walk(self._data) if isinstance(part, (Dataset, Tensor))]
+
+    @property
+    def _data(self) -> tuple[object, ...]:
+        return self.datamodule, dict(self.loaders)
 
     def copied(self, trainer: object) -> Subject:
         """Return a copy that shares nothing that a run changes: only data sets, and the trainer.
 
         Raises ModuleError for what cannot be copied.
         """
-        shared = [trainer, *self.datasets]
+        memo = {id(one): one for one in (trainer, *self.datasets)}
         if self.datamodule is not None:
-            shared.append(self.datamodule.trainer)
+            memo[id(self.datamodule.trainer)] = self.datamodule.trainer
+        for part in (*_walk(self.module), *_walk(self._data)):
+            if isinstance(part, DataLoader):  # its running workers cannot be copied; the copy starts some of its own
+                memo[id(vars(part).get("_iterator"))] = None
         parts = (self.module, self.datamodule, dict(self.loaders))
         try:
-            module, datamodule, loaders = copy.deepcopy(parts, {id(one): one for one in shared})
+            module, datamodule, loaders = copy.deepcopy(parts, memo)
         except Exception as error:  # anything may hide in a user's objects
             raise ModuleError(
                 f"Trial runs are made with copies of {type(self.module).__name__} and its data, and something among "
-                f"these cannot be copied: {type(error).__name__}: {error}. Make it in `setup` or `train_dataloader`, or "
+                f"these cannot be copied: {type(error).__name__}: {error}. Make it in `setup`, or "
                 "give its class a `__deepcopy__`."
             ) from error
         return Subject(module, datamodule, loaders)
 
 
-def _datasets(value: object, *, tensors: bool, depth: int = 0) -> Iterator[object]:
-    """Yield data sets, and the tensors that stand beside them, at a few levels of nesting."""
-    if isinstance(value, Dataset) or (tensors and isinstance(value, Tensor)):
-        yield value
-    elif depth <= _DEPTH:
+def _walk(value: object, depth: int = 0) -> Iterator[object]:
+    """Yield an object and its parts, at a few levels of nesting; not the parts of data sets."""
+    yield value
+    if depth <= _DEPTH and not isinstance(value, Dataset):
         for part in _parts(value):
-            yield from _datasets(part, tensors=tensors, depth=depth + 1)
+            yield from _walk(part, depth + 1)
 
 
 def _parts(value: object) -> Iterable[object]:

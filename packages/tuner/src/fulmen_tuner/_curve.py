@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class LearningRateCurve:
     """The smoothed loss by learning rate, what it suggests, and its picture."""
 
-    rule = "the steepest fall of the smoothed loss over the logarithm of the learning rate"
+    rule = "where the smoothed loss falls most steeply over the rate's logarithm, on its way to its lowest point"
     """How `suggestion` chooses."""
 
     def __init__(self, rates: Sequence[float], *, losses: Sequence[float], raw: Sequence[float], mode: Mode) -> None:
@@ -31,10 +31,10 @@ class LearningRateCurve:
         """The losses as they came."""
 
     def suggestion(self, skip_begin: int = 10, skip_end: int = 1) -> float | None:
-        """Return the learning rate at which the smoothed loss falls most steeply over the rate's logarithm.
+        """Return the learning rate at which the smoothed loss, on its way to its lowest point, falls most steeply.
 
-        So many points are left out at both ends, where the curve is noisy or explodes. None, with a warning, where too
-        few are left or the loss falls nowhere.
+        The slope is taken over the rate's logarithm. So many points are left out at both ends, where the curve is noisy
+        or explodes. None, with a warning, where too few are left or the loss does not fall.
         """
         index = self._steepest(skip_begin, skip_end)
         return None if index is None else self.results["lr"][index]
@@ -54,20 +54,23 @@ class LearningRateCurve:
         if points < 2:
             rank_zero_warn(
                 f"No learning rate is suggested: {len(self.results['lr'])} steps were made, and without the first "
-                f"{skip_begin} and the last {skip_end} of them {points} are left. Make more steps (num_training), start "
-                "lower (min_lr), or leave fewer out."
+                f"{skip_begin} and the last {skip_end} of them {points} are left. Make more steps (num_training), "
+                "start lower (min_lr), or leave fewer out."
             )
             return None
-        positions = torch.tensor(
-            [math.log10(rate) for rate in self.results["lr"][skip_begin:last]], dtype=torch.float64
-        )
-        losses = torch.tensor(self.results["loss"][skip_begin:last], dtype=torch.float64)
-        (slopes,) = torch.gradient(losses, spacing=(positions,))
-        steepest = int(slopes.argmin())
-        if slopes[steepest] >= 0:
+        losses = self.results["loss"][skip_begin:last]
+        until = losses.index(min(losses)) + 1  # behind it, dips are noise on the way up
+        if until < 2:
             rank_zero_warn(
                 "No learning rate is suggested: the loss fell at none of them. Look at `plot()`; try lower rates "
                 "(min_lr) or more steps (num_training)."
             )
             return None
-        return skip_begin + steepest
+        return skip_begin + _steepest_fall(self.results["lr"][skip_begin:last], losses, until)
+
+
+def _steepest_fall(rates: Sequence[float], losses: Sequence[float], until: int) -> int:
+    """Return the index of the steepest fall among the first so many points."""
+    positions = torch.tensor([math.log10(rate) for rate in rates], dtype=torch.float64)
+    (slopes,) = torch.gradient(torch.tensor(losses, dtype=torch.float64), spacing=(positions,))
+    return int(slopes[:until].argmin())

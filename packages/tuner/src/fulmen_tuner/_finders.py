@@ -32,7 +32,7 @@ class LearningRateFinder(Callback):
         update_attr: bool = True,
         attr_name: str = "",
     ) -> None:
-        self._options = {
+        self._options: dict[str, Any] = {
             "min_lr": min_lr,
             "max_lr": max_lr,
             "num_training": num_training_steps,

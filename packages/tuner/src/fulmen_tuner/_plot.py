@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
 
     from fulmen_tuner._curve import LearningRateCurve
 
 _LINE, _DOTS, _MARK = "#2a5db0", "#9db4d6", "#c8452d"
 _ROOM = 0.08
+_HEIGHT = 1.5
 
 
 def draw(curve: LearningRateCurve, *, suggested: float | None, show: bool, ax: Axes | None) -> Any:
@@ -44,11 +47,20 @@ def _draw_losses(ax: Axes, curve: LearningRateCurve) -> None:
     ax.plot(rates, curve.raw_losses, ".", color=_DOTS, markersize=4, label="each step")
     ax.plot(rates, losses, color=_LINE, linewidth=2, label="smoothed")
     if losses:
-        # Single steps that explode would press the curve to the floor.
-        low = min(min(losses), sorted(curve.raw_losses)[len(losses) // 50])
-        high = max(losses)
-        room = _ROOM * (high - low) or 0.1
-        ax.set_ylim(low - room, high + room)
+        ax.set_ylim(*_view(losses, curve.raw_losses))
+
+
+def _view(losses: Sequence[float], raw: Sequence[float]) -> tuple[float, float]:
+    """Return what of the losses is worth seeing: the way down, and the beginning of the way up.
+
+    Where the loss explodes, all of it would press the rest to the floor.
+    """
+    lowest = min(losses)
+    low = min(lowest, sorted(raw)[len(raw) // 50])
+    before = max(losses[: losses.index(lowest) + 1])
+    high = min(max(losses), low + _HEIGHT * (before - low)) if before > low else max(losses)
+    room = _ROOM * (high - low) or 0.1
+    return low - room, high + room
 
 
 def _mark(ax: Axes, curve: LearningRateCurve, suggested: float) -> None:

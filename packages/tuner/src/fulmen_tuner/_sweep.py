@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, final
 import torch
 from torch.optim import Optimizer
 
+from fulmen_core import LightningModule
 from fulmen_interfaces import Callback, CallbackOrder, LRSchedulerConfig, ModuleError, ReduceOp, TrainerView
 
 Mode = Literal["exponential", "linear"]
@@ -63,6 +64,15 @@ class Sweep(Callback):
         self.smooth: list[float] = []
         """Their losses, smoothed."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was recorded: in this way it comes back from runs in processes of their own."""
+        return {"used": self.used, "raw": self.raw, "smooth": self.smooth}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what was recorded elsewhere."""
+        self.started = True
+        self.used, self.raw, self.smooth = state_dict["used"], state_dict["raw"], state_dict["smooth"]
+
     def on_fit_start(self, trainer: TrainerView, pl_module: object) -> None:
         """Look at the optimizers, and let schedulers rest."""
         self.started = True
@@ -80,7 +90,7 @@ class Sweep(Callback):
         set_rate(trainer.optimizers[0], self._rates[min(len(self.raw), len(self._rates) - 1)])
 
     def on_train_batch_end(
-        self, trainer: TrainerView, pl_module: object, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: TrainerView, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Record the loss of a step that is complete."""
         loss = outputs.get("loss") if isinstance(outputs, dict) else None
@@ -89,8 +99,11 @@ class Sweep(Callback):
         if trainer.global_step == self._steps or not self._window:
             return
         self._steps = trainer.global_step
-        mean = trainer.collectives.all_reduce(torch.stack(self._window).mean(), ReduceOp.MEAN).item()
+        losses = torch.stack(self._window)
         self._window.clear()
+        # Under automatic optimization each of them is divided by their number already.
+        loss = losses.sum() if pl_module.automatic_optimization else losses.mean()
+        mean = trainer.collectives.all_reduce(loss, ReduceOp.MEAN).item()
         if not math.isfinite(mean):
             trainer.should_stop = True
             return

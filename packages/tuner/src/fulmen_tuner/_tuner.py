@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, final
 
 from fulmen_core import LightningDataModule, LightningModule, Trainer
-from fulmen_interfaces import ConfigurationError, ModuleError, Problem, Stage, rank_zero_info, rank_zero_warn
+from fulmen_interfaces import ConfigurationError, ModuleError, Problem, Stage, TunerSpec, rank_zero_info, rank_zero_warn
 from fulmen_tuner._attributes import require_slots
 from fulmen_tuner._copies import Subject
 from fulmen_tuner._curve import LearningRateCurve
@@ -75,7 +76,7 @@ class Tuner:
             return None
         slots = require_slots(subject, [attr_name] if attr_name else _RATE_NAMES, "attr_name") if update_attr else []
         sweep = Sweep(rates_between(min_lr, max_lr, num_training, mode), threshold=early_stop_threshold)
-        limits = {
+        limits: dict[str, Any] = {
             "max_steps": num_training,
             "max_epochs": -1,
             "limit_val_batches": 0,
@@ -131,7 +132,13 @@ class Tuner:
         Returns None, with a warning, under `fast_dev_run`. Raises ModuleError where not even one sample fits, and
         ConfigurationError for runs of several processes: one that lacks memory would leave the others waiting.
         """
-        self._check_sizes(method, mode=mode, margin=margin)
+        counts = {
+            "steps_per_trial": steps_per_trial,
+            "init_val": init_val,
+            "max_trials": max_trials,
+            "max_val": max_val,
+        }
+        self._check_sizes(method, mode=mode, margin=margin, counts=counts)
         passed = {
             "train_dataloaders": train_dataloaders,
             "val_dataloaders": val_dataloaders,
@@ -147,8 +154,8 @@ class Tuner:
         size = search.largest(trial)
         if not size:
             raise ModuleError(
-                f"`scale_batch_size` found no batch size for which memory suffices: {init_val} and what was tried below "
-                "it do not fit. Make the model or its inputs smaller, use a lower precision, or a strategy that shards."
+                f"`scale_batch_size` found no batch size for which memory suffices: {init_val} and what was tried "
+                "below it do not fit. Make the model or its inputs smaller, or use a lower precision."
             )
         for slot in slots:
             slot.set(size)
@@ -162,7 +169,7 @@ class Tuner:
             )
         return bool(self._trainer.fast_dev_run)
 
-    def _check_sizes(self, method: str, *, mode: str, margin: float) -> None:
+    def _check_sizes(self, method: str, *, mode: str, margin: float, counts: Mapping[str, int]) -> None:
         problems = []
         if method not in ("fit", "validate", "test", "predict"):
             problems.append(
@@ -172,6 +179,11 @@ class Tuner:
             problems.append(Problem("mode", mode, "There is no such search.", "Write 'power' or 'binsearch'."))
         if not 0 <= margin < 1:
             problems.append(Problem("margin", margin, "It is a share from 0 to below 1.", "For example 0.05."))
+        for name, count in counts.items():
+            if count < 1:
+                problems.append(
+                    Problem(name, count, "It is a whole number from 1 on.", "Leave it out for the default.")
+                )
         if self._trainer.world_size > 1:
             reason = "A process that lacks memory would leave the others waiting."
             remedy = "Search with devices=1 and the default strategy; the size found is that of each process."
@@ -232,6 +244,9 @@ def _check_ran(sweep: Sweep, model: LightningModule) -> None:
         )
     if not sweep.raw:
         raise ModuleError(
-            f"`lr_find` saw no finite loss: `{type(model).__name__}.training_step` returned none with an optimizer step. "
+            f"`lr_find` saw no finite loss: `{type(model).__name__}.training_step` returned none. "
             "Return the loss from it, under manual optimization, too, and see that it is no NaN."
         )
+
+
+TUNER_SPEC = TunerSpec(name="default", create=Tuner, summary="Learning rate and batch size, by trial runs")

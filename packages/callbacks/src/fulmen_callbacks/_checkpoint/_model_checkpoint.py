@@ -176,6 +176,7 @@ class ModelCheckpoint(CheckpointKeeper):
             )
             return
         self.best_model_score = state_dict["best_model_score"]
+        self.current_score = state_dict.get("current_score")
         self.last_model_path = state_dict.get("last_model_path", self.last_model_path)
         self._ranking.restore(
             state_dict.get("best_k_models", {}),

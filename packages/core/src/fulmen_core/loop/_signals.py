@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
-from fulmen_interfaces import rank_zero_info, rank_zero_warn
+from fulmen_interfaces import get_rank, rank_zero_warn
+
+_CHILD_ENDED = getattr(signal, "SIGCHLD", None)
 
 
 class Terminated(SystemExit):
@@ -77,11 +80,13 @@ class SignalWatch:
         if self.received is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = number
-        with suppress(RuntimeError):  # the signal came while just this stream was written to
-            rank_zero_info(f"{signal.Signals(number).name} received: the run ends after this batch.")
+        _tell(number)
         previous = self._previous.get(number)
         if callable(previous) and previous is not signal.default_int_handler:
             previous(number, frame)
+        if _CHILD_ENDED is not None and _CHILD_ENDED not in self._previous:
+            # A loader's workers often get the same signal and die. torch would raise that amid the batch.
+            self._previous[_CHILD_ENDED] = signal.signal(_CHILD_ENDED, signal.SIG_DFL)
 
 
 def _ending(number: int) -> BaseException:
@@ -89,7 +94,16 @@ def _ending(number: int) -> BaseException:
 
 
 def _in_child(number: int) -> None:
-    """Do in a forked process, such as a loader's worker, what is expected: SIGTERM ends it, Ctrl-C ends the parent."""
+    """Let SIGTERM end a forked process, such as a loader's worker; after Ctrl-C its parent may still need it."""
     if number == signal.SIGTERM:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
+
+
+def _tell(number: int) -> None:
+    """Tell a user at the terminal, at once: the batch may take long."""
+    if get_rank() == 0 and sys.stderr is not None:
+        text = f"{signal.Signals(number).name} received: the run ends after this batch. Ctrl-C ends it at once.\n"
+        with suppress(RuntimeError, OSError):  # it came while just this stream was written to, or nobody reads it
+            sys.stderr.write(text)
+            sys.stderr.flush()

@@ -36,7 +36,8 @@ def bind_step(step: Hook, entry: StepEntry, prepared: PreparedModel, *, loaders:
     """Return what the loop calls with `(batch, batch_idx[, dataloader_idx])`.
 
     Where the strategy wraps nothing this is the user's own method. A step may leave out `batch_idx`; `dataloader_idx`
-    is given only where there are several loaders, and `extra` further arguments (an optimizer's index) always.
+    is given only where there are several loaders, and `extra` further arguments (an optimizer's index) always. A step
+    that requires an index although there is one loader, or one optimizer, gets 0.
     """
     own: StepCall = getattr(entry.module, step.value)
     wrapper = prepared.training_module if step is Hook.TRAINING_STEP else prepared.evaluation_module
@@ -50,16 +51,26 @@ def bind_step(step: Hook, entry: StepEntry, prepared: PreparedModel, *, loaders:
     call = own if wrapper is entry else _through(wrapper, step)
     if accepted < 2 and wanted == 2:
         call = _batch_only(call)
+    elif _required_arguments(own) == 3 and wanted == 2:
+        call = _of_the_only_one(call)
     context = prepared.forward_context
     return call if context is None else _within(call, context)
 
 
 def accepted_arguments(function: StepCall) -> int:
     """Return how many positional arguments a bound method takes; many where it takes `*args`."""
-    parameters = inspect.signature(function).parameters.values()
-    if any(one.kind is one.VAR_POSITIONAL for one in parameters):
+    if any(one.kind is one.VAR_POSITIONAL for one in inspect.signature(function).parameters.values()):
         return 99
-    return sum(one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters)
+    return len(_positional(function))
+
+
+def _required_arguments(function: StepCall) -> int:
+    return sum(one.default is one.empty for one in _positional(function))
+
+
+def _positional(function: StepCall) -> list[inspect.Parameter]:
+    parameters = inspect.signature(function).parameters.values()
+    return [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
 
 
 def _through(wrapper: nn.Module, step: Hook) -> StepCall:
@@ -72,6 +83,13 @@ def _through(wrapper: nn.Module, step: Hook) -> StepCall:
 def _batch_only(step: StepCall) -> StepCall:
     def call(batch: Any, batch_idx: int) -> Any:
         return step(batch)
+
+    return call
+
+
+def _of_the_only_one(step: StepCall) -> StepCall:
+    def call(batch: Any, batch_idx: int) -> Any:
+        return step(batch, batch_idx, 0)
 
     return call
 

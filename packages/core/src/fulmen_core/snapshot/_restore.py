@@ -54,8 +54,8 @@ def restore_weights(engine: Engine, checkpoint: Mapping[str, Any], path: str) ->
         engine.prepared.load_model_state_dict(checkpoint["state_dict"], strict=engine.module.strict_loading)
     except RuntimeError as error:
         raise CheckpointError(
-            f"The weights in {path} do not fit {module}: {error}. Make the module as it was when the file was written, "
-            "or set its `strict_loading` to False where only names differ.",
+            f"The weights in {path} do not fit {module}: {_reason(error)}. Make the module as it was when the file was "
+            "written, or set its `strict_loading` to False where only names differ.",
             path,
         ) from error
 
@@ -97,10 +97,15 @@ def _fits(what: str, path: str) -> Iterator[None]:
         yield
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise CheckpointError(
-            f"{what} in {path} does not fit: {error}. Return from `configure_optimizers` what it returned when the "
-            "file was written, over the same parameters in the same groups.",
+            f"{what} in {path} does not fit: {_reason(error)}. Return from `configure_optimizers` what it returned when "
+            "the file was written, over the same parameters in the same groups.",
             path,
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what torch says, in one line."""
+    return " ".join(str(error).split()).rstrip(".")
 
 
 def restore_progress(engine: Engine, checkpoint: Mapping[str, Any], path: str) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from fulmen_core.loop import FitProgress
-from fulmen_core.trainer._session import Ingredients, Session, make_session
 from fulmen_core.trainer._job import Job
+from fulmen_core.trainer._session import Ingredients, Session, make_session
 from fulmen_interfaces import Callback, RunStatus, SingleProcessCollectives, World, rank_zero_warn
 
 
@@ -44,9 +44,7 @@ class Homecoming:
     def bring(self, ingredients: Ingredients, job: Job) -> Any:
         """Give the caller's module, callbacks and Trainer that state; return what the run returned."""
         accelerator = ingredients.plan.make_accelerator()
-        session = make_session(
-            ingredients, job, World(), torch.device("cpu"), accelerator, SingleProcessCollectives()
-        )
+        session = make_session(ingredients, job, World(), torch.device("cpu"), accelerator, SingleProcessCollectives())
         session.link.leave()
         session.status = RunStatus.FINISHED
         session.parts.progress = self.progress

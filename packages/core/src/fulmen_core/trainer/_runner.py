@@ -6,7 +6,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from os import PathLike, fspath
@@ -87,8 +87,11 @@ class Runner:
 
     def run(self, job: Job) -> Any:
         """Run a job in as many processes as the plan says, and return what it returned on rank zero."""
+        work: Callable[[World], Any] = partial(_RUNS[job.stage], self.parts, job)
+        if self.plan.launcher is not None:  # which may let another process do the work
+            work = partial(self._work, job, os.getpid())
         with _exit_codes():
-            outcome = self._launcher.launch(partial(self._work, job, os.getpid()), self.plan.launch_settings)
+            outcome = self._launcher.launch(work, self.plan.launch_settings)
         return outcome.bring(self.parts, job) if isinstance(outcome, Homecoming) else outcome
 
     def __getstate__(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import fields
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
+from fulmen_core.trainer._gone import FormerAttributes
 from fulmen_core.trainer._properties import (
     DataProperties,
     HardwareProperties,
@@ -28,7 +29,15 @@ if TYPE_CHECKING:
 StrPath = str | PathLike[str]
 
 
-class Trainer(ProgressProperties, MetricProperties, DataProperties, HardwareProperties, ModelProperties, TuningMethods):
+class Trainer(
+    ProgressProperties,
+    MetricProperties,
+    DataProperties,
+    HardwareProperties,
+    ModelProperties,
+    TuningMethods,
+    FormerAttributes,
+):
     """Trains, validates, tests and predicts with a `LightningModule`.
 
     All arguments are given by keyword; `help(TrainerSettings)` says what each means. They are checked, and every part
@@ -131,7 +140,7 @@ class Trainer(ProgressProperties, MetricProperties, DataProperties, HardwareProp
     def derived(self, **changes: Unpack[TrainerArguments]) -> Trainer:
         """Return a new Trainer with the arguments of this one but for the changes: for runs beside its own.
 
-        Objects among the arguments (loggers, callbacks, a strategy) are shared: change them, or do not run both at once.
+        Objects among the arguments (loggers, callbacks, a strategy) are shared: replace them, or do not run both.
         """
         arguments = {field.name: getattr(self.settings, field.name) for field in fields(self.settings)}
         return Trainer(**{**arguments, **changes})

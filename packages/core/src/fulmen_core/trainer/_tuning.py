@@ -21,13 +21,12 @@ def let_tune(trainer: Any, callbacks: Sequence[Callback], job: Job, loaders: Map
     tuning = [callback for callback in callbacks if isinstance(callback, SupportsTuning)]
     if not tuning or (job.stage is Stage.FIT and job.ckpt_path is not None):
         return
-    passed = {hook: given for hook, given in loaders.items() if given is not job.datamodule}
-    if job.stage is Stage.FIT:
-        data = {f"{hook}s": given for hook, given in passed.items()}
-    else:
-        data = {"dataloaders": given for given in passed.values()}
+    data: dict[str, Any] = {"datamodule": job.datamodule}
+    for hook, given in loaders.items():
+        if given is not None and given is not job.datamodule:  # which may stand in the place of loaders
+            data[f"{hook}s" if job.stage is Stage.FIT else "dataloaders"] = given
     for callback in tuning:
-        callback.tune(trainer, job.module, job.stage.value, {**data, "datamodule": job.datamodule})
+        callback.tune(trainer, job.module, job.stage.value, data)
 
 
 class TuningMethods(TrainerBase):

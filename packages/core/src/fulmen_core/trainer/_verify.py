@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from fulmen_core._hook_names import REPLACED_HOOKS
 from fulmen_core.loop import overridden
 from fulmen_core.module import LightningModule
 from fulmen_core.settings import EffectiveSettings
@@ -22,11 +23,18 @@ LOADERS = {
     Stage.TEST: Hook.TEST_DATALOADER,
     Stage.PREDICT: Hook.PREDICT_DATALOADER,
 }
+EPOCH_ENDS = {
+    Stage.FIT: ("training_epoch_end", "validation_epoch_end"),
+    Stage.VALIDATE: ("validation_epoch_end",),
+    Stage.TEST: ("test_epoch_end",),
+    Stage.PREDICT: (),
+}
+"""Hooks of earlier versions in which metrics were computed: nothing would be logged if they were left out silently."""
 
 
 def verify(job: Job, settings: EffectiveSettings) -> None:
     """Raise ModuleError with everything that is missing."""
-    missing = [*_missing_steps(job), *_missing_data(job), *_contradictions(job, settings)]
+    missing = [*_missing_steps(job), *_missing_data(job), *_epoch_ends(job), *_contradictions(job, settings)]
     if missing:
         raise ModuleError(
             missing[0] if len(missing) == 1 else "\n".join(f"{n}. {text}" for n, text in enumerate(missing, 1))
@@ -77,6 +85,12 @@ def _missing_data(job: Job) -> list[str]:
         return []
     owner = type(job.module if job.datamodule is None else job.datamodule).__name__
     return [f"There is no data for `{job.stage}`. Pass loaders to it, or define `{hook}` in {owner}."]
+
+
+def _epoch_ends(job: Job) -> list[str]:
+    name = type(job.module).__name__
+    found = [hook for hook in EPOCH_ENDS[job.stage] if callable(getattr(job.module, hook, None))]
+    return [f"{name} defines `{hook}`, which nothing calls any more. {REPLACED_HOOKS[hook]}" for hook in found]
 
 
 def _contradictions(job: Job, settings: EffectiveSettings) -> list[str]:

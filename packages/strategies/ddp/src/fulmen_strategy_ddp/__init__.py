@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from fulmen_strategy_ddp._specs import (
+from fulmen_strategy_ddp._aliases import (
     DDP_FIND_UNUSED_PARAMETERS_FALSE,
     DDP_FIND_UNUSED_PARAMETERS_TRUE,
     DDP_FORK_FIND_UNUSED_PARAMETERS_FALSE,
     DDP_FORK_FIND_UNUSED_PARAMETERS_TRUE,
-    DDP_FORK_SPEC,
     DDP_NOTEBOOK_FIND_UNUSED_PARAMETERS_FALSE,
     DDP_NOTEBOOK_FIND_UNUSED_PARAMETERS_TRUE,
-    DDP_NOTEBOOK_SPEC,
     DDP_SPAWN_FIND_UNUSED_PARAMETERS_FALSE,
     DDP_SPAWN_FIND_UNUSED_PARAMETERS_TRUE,
-    DDP_SPAWN_SPEC,
-    DDP_SPEC,
 )
-from fulmen_strategy_ddp._strategy import DDPStrategy
+from fulmen_strategy_ddp._strategy import DDP_FORK_SPEC, DDP_NOTEBOOK_SPEC, DDP_SPAWN_SPEC, DDP_SPEC, DDPStrategy
 
 __all__ = [
     "DDP_FIND_UNUSED_PARAMETERS_FALSE",

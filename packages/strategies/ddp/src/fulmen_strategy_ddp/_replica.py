@@ -26,7 +26,7 @@ class Replica(DistributedDataParallel):
         """Run a step."""
         self._in_step, self._by_hand = True, False
         try:
-            return super().forward(*inputs, **kwargs)
+            return super().forward(*inputs, **kwargs)  # type: ignore[no-untyped-call]
         finally:
             self._in_step = False
             if self._by_hand:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any, final
+from functools import partial
+from typing import Any, Literal, final
 
 import torch.distributed as dist
 from torch import nn
+from torch.distributed import GradBucket  # type: ignore[attr-defined]
 
 from fulmen_distributed import DEFAULT_TIMEOUT, PlainModel, ProcessGroup
 from fulmen_interfaces import (
@@ -22,9 +25,9 @@ from fulmen_interfaces import (
     StrategySpec,
 )
 from fulmen_strategy_ddp._replica import Replica
-from fulmen_strategy_ddp._specs import SPECS, StartMethod
 
-CommHook = Callable[[Any, dist.GradBucket], Any]
+CommHook = Callable[[Any, GradBucket], Any]
+StartMethod = Literal["popen", "spawn", "fork"]
 
 
 @final
@@ -54,10 +57,10 @@ class DDPStrategy:
         ddp_comm_wrapper: Callable[[CommHook], CommHook] | None = None,
         **ddp_options: Any,
     ) -> None:
-        if start_method not in SPECS:
+        if start_method not in _SPECS:
             reason = "Processes are started by popen, spawn or fork."
             raise ConfigurationError([Problem("start_method", start_method, reason, "Write one of them.")])
-        self._spec = SPECS[start_method]
+        self._spec = _SPECS[start_method]
         self._group = ProcessGroup(backend=process_group_backend, timeout=timeout or DEFAULT_TIMEOUT)
         self._options = {"find_unused_parameters": find_unused_parameters, **ddp_options}
         self._hook, self._hook_state = ddp_comm_hook, ddp_comm_state
@@ -98,19 +101,20 @@ class DDPStrategy:
         request.entry.to(device)
         self._placed.append(request.entry)
         optimizers = tuple(request.make_optimizers())
-        replica = self._wrapped(request.entry) if optimizers and _is_trained(request.entry) else None
-        if replica is None:
-            _copy_from_rank_zero(request.entry)
-        return PlainModel(
+        model = PlainModel(
             module=request.module,
-            training_module=request.entry if replica is None else replica,
+            training_module=request.entry,
             evaluation_module=request.entry,
             optimizers=optimizers,
             precision=precision,
             device_type=device.type,
             scaler=precision.grad_scaler(device.type) if optimizers else None,
-            **({} if replica is None else {"no_sync": replica.no_sync, "before_backward": replica.before_backward}),
         )
+        if not (optimizers and _is_trained(request.entry)):
+            _copy_from_rank_zero(request.entry)
+            return model
+        replica = self._wrapped(request.entry)
+        return replace(model, training_module=replica, no_sync=replica.no_sync, before_backward=replica.before_backward)
 
     def teardown(self) -> None:
         """Leave the other processes; modules return to the host."""
@@ -147,4 +151,36 @@ def _synchronise_batchnorm(module: nn.Module, device_type: str) -> None:
     if device_type == "cpu":
         reason = "torch synchronises batch norm over processes on GPUs only."
         raise ConfigurationError([Problem("sync_batchnorm", True, reason, "Leave it out on the CPU.")])
-    nn.SyncBatchNorm.convert_sync_batchnorm(module)
+    nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+
+
+DDP_SPEC = StrategySpec(
+    name="ddp",
+    create=DDPStrategy,
+    summary="A copy of the model per device; the script is run once for each.",
+    priority=50,
+    launcher="subprocess",
+)
+DDP_NOTEBOOK_SPEC = StrategySpec(
+    name="ddp_notebook",
+    create=partial(DDPStrategy, start_method="fork"),
+    summary="ddp for notebooks: processes are forked.",
+    priority=40,
+    launcher="fork",
+)
+DDP_FORK_SPEC = StrategySpec(
+    name="ddp_fork",
+    create=partial(DDPStrategy, start_method="fork"),
+    summary="ddp with forked processes.",
+    priority=30,
+    launcher="fork",
+)
+DDP_SPAWN_SPEC = StrategySpec(
+    name="ddp_spawn",
+    create=partial(DDPStrategy, start_method="spawn"),
+    summary="ddp with fresh processes, to which model and data are pickled.",
+    priority=20,
+    launcher="spawn",
+)
+_SPECS: dict[StartMethod, StrategySpec] = {"popen": DDP_SPEC, "spawn": DDP_SPAWN_SPEC, "fork": DDP_FORK_SPEC}
+"""What an object made by hand is, by its start method."""

@@ -1,0 +1,70 @@
+"""A program whose processes are started in other ways: `started_program.py FOLDER STRATEGY...`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from fulmen_core import LightningModule, Trainer
+
+QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+
+
+class Mean(LightningModule):
+    """Learns the mean of what it sees, in one step."""
+
+    def __init__(self, fail: bool = False) -> None:
+        super().__init__()
+        self.level = nn.Parameter(torch.zeros(1))
+        self.fail = fail
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        if self.fail and self.global_rank == 1:
+            raise KeyError("rank one has had enough")
+        self.log("seen", batch.mean(), sync_dist=True)
+        return (self.level - batch).pow(2).mean() / 2
+
+    def predict_step(self, batch: Tensor, batch_idx: int) -> list[float]:
+        numbers: list[float] = batch.flatten().tolist()
+        return numbers
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=1.0)
+
+
+def run(strategy: str) -> dict[str, Any]:
+    data = DataLoader(torch.arange(4.0), batch_size=2)
+    trainer = Trainer(accelerator="cpu", devices=2, strategy=strategy, max_epochs=1, **QUIET)
+    module = Mean()
+    trainer.fit(module, data)
+    found = {
+        "level": module.level.item(),
+        "seen": trainer.callback_metrics["seen"].item(),
+        "steps": trainer.global_step,
+        "pid": os.getpid(),
+        "rank": trainer.global_rank,
+    }
+    if strategy == "ddp_spawn":
+        found["predicted"] = trainer.predict(module, data)
+    if strategy == "ddp_fork":
+        try:
+            trainer.fit(Mean(fail=True), data)
+        except KeyError as error:
+            found["error"] = [str(error), str(error.__cause__)]
+    return found
+
+
+def main(folder: Path, *strategies: str) -> None:
+    found = {strategy: run(strategy) for strategy in strategies}
+    (folder / f"rank{os.environ.get('RANK', '-none')}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:])
