@@ -94,7 +94,7 @@ def test_lightning_makes_modules_and_data_again(way: str, tmp_path: Path) -> Non
 
 def test_the_loops_that_both_libraries_write_have_the_same_form(tmp_path: Path) -> None:
     """Key by key, in Lightning's order, for the same moment of the same training."""
-    file, ours = written(tmp_path / "ours", "amid an epoch")
+    _, ours = written(tmp_path / "ours", "amid an epoch")
     keeper = lightning.callbacks.ModelCheckpoint(dirpath=tmp_path / "theirs", every_n_train_steps=7)
     trainer = lightning.Trainer(
         max_epochs=2, callbacks=[keeper], accelerator="cpu", default_root_dir=tmp_path / "theirs", **QUIET

@@ -15,6 +15,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def killed_at_random(pid: int, draw: random.Random, folder: Path) -> int:
 
 def killed_while_writing(pid: int, draw: random.Random, folder: Path) -> int:
     """Kill when a random part of a checkpoint is written; return the exit status."""
-    writes, share = draw.randint(1, 3), draw.random()
+    writes, share = draw.randint(1, 2), draw.random()
     whole, seen = 0, ""
     while True:
         status = ended(pid)
@@ -176,7 +177,7 @@ def main(plan: dict[str, Any]) -> dict[str, Any]:
     cut = folder / "cut0"
     cut.mkdir()
     while kills < plan["kills"]:
-        status = how(forked(lambda: train(cut, plan["ballast"])), draw, cut)
+        status = how(forked(partial(train, cut, plan["ballast"])), draw, cut)
         if status == 0:  # it was done before the kill: begin another run
             wrong += different(folder / "whole", cut)
             cut = folder / f"cut{kills}-again"

@@ -27,7 +27,7 @@ def killed(folder: Path, **plan: Any) -> dict[str, Any]:
     return outcome
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(1200)])])
+@pytest.mark.parametrize("kills", [5, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(1200)])])
 def test_runs_killed_at_any_moment_come_to_the_same_end(kills: int, tmp_path: Path) -> None:
     outcome = killed(tmp_path, how="at random", kills=kills, seed=kills, ballast=0)
     assert outcome["kills"] == kills
@@ -36,7 +36,7 @@ def test_runs_killed_at_any_moment_come_to_the_same_end(kills: int, tmp_path: Pa
 
 @pytest.mark.parametrize("kills", [10, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(1200)])])
 def test_a_kill_during_writing_leaves_the_checkpoint_before_it(kills: int, tmp_path: Path) -> None:
-    outcome = killed(tmp_path, how="while writing", kills=kills, seed=kills, ballast=8 * MEGABYTE)
+    outcome = killed(tmp_path, how="while writing", kills=kills, seed=kills, ballast=3 * MEGABYTE)
     assert outcome["kills"] == kills
     assert outcome["amid writing"] >= kills * 0.8  # the others came when the file had just got its name
     assert not outcome["wrong"]

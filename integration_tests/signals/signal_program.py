@@ -1,4 +1,4 @@
-"""A program as users write it, for signals from outside: `python signal_program.py <workers> <seconds of each step>`."""
+"""A program as users write it, for signals from outside: `python signal_program.py <workers> <seconds per step>`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and errors: the batch is finished, hooks are called, handlers return, a checkpoint goes on exactly."""
+"""Ctrl-C, SIGTERM and errors: the batch is finished, hooks are called, handlers return, a checkpoint is exact."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ import random
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader
 from tuner_cases import Data, Line, Net, find, loader, pairs, same_state, seeded, trainer

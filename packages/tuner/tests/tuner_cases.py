@@ -34,7 +34,7 @@ class Net(LightningModule):
         self.lr = lr
         self.batch_size = batch_size
         self.net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 1))
-        self.frozen = nn.BatchNorm1d(4).eval()
+        self.frozen = nn.BatchNorm1d(4, affine=False).eval()
         self.seen: list[int] = []
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:

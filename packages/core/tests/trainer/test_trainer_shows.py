@@ -58,7 +58,7 @@ def test_the_stage_is_known_in_every_step() -> None:
     ready.fit(module, loader(1), loader(1))
     running = RunStatus.RUNNING
     assert module.seen == {
-        "configure": ([], False, None, Stage.FIT, running),
+        "configure": (["training"], False, RunningStage.TRAINING, Stage.FIT, running),
         "sanity": (["sanity_checking"], True, RunningStage.SANITY_CHECKING, Stage.FIT, running),
         "train": (["training"], False, RunningStage.TRAINING, Stage.FIT, running),
         "val": (["validating"], True, RunningStage.VALIDATING, Stage.FIT, running),

@@ -74,7 +74,7 @@ class Crew:
         if error is not None and not is_follow_up(error):
             return None
         end = time.monotonic() + _FOR_REPORTS_SECONDS
-        while self.running and time.monotonic() < end and not self._first_cause():
+        while self.running and time.monotonic() < end and not (self._first_cause() or self._ended_silently()):
             time.sleep(_POLL_SECONDS)
         report = self._first_cause()
         if report is not None:

@@ -8,6 +8,7 @@ from fulmen._lazy import Offer, lazily
 
 if TYPE_CHECKING:
     from fulmen_interfaces import Strategy as Strategy
+    from fulmen_strategy_ddp import DDPStrategy as DDPStrategy
     from fulmen_strategy_single_device import SingleDeviceStrategy as SingleDeviceStrategy
 
 _NAMES = {

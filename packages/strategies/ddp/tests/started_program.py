@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo  # the first optimizer imports it: once here, not in each forked process
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -28,7 +29,7 @@ class Mean(LightningModule):
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         if self.fail and self.global_rank == 1:
             raise KeyError("rank one has had enough")
-        self.log("seen", batch.mean(), sync_dist=True)
+        self.log("seen", batch.mean(), on_epoch=True, sync_dist=True)
         return (self.level - batch).pow(2).mean() / 2
 
     def predict_step(self, batch: Tensor, batch_idx: int) -> list[float]:
@@ -51,9 +52,8 @@ def run(strategy: str) -> dict[str, Any]:
         "pid": os.getpid(),
         "rank": trainer.global_rank,
     }
-    if strategy == "ddp_spawn":
-        found["predicted"] = trainer.predict(module, data)
     if strategy == "ddp_fork":
+        found["predicted"] = trainer.predict(module, data)
         try:
             trainer.fit(Mean(fail=True), data)
         except KeyError as error:

@@ -15,6 +15,7 @@ from fulmen_core import LightningDataModule, LightningModule
 from fulmen_interfaces import ModuleError
 
 _DEPTH = 4
+_MAX_ITEMS = 10_000  # in longer collections it takes longer to look for parts than to copy them
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,9 @@ def _walk(value: object, depth: int = 0) -> Iterator[object]:
 
 
 def _parts(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return value.values()
-    if isinstance(value, (list, tuple)):
-        return value
+    if isinstance(value, (dict, list, tuple)):
+        items = value.values() if isinstance(value, dict) else value
+        return items if len(items) <= _MAX_ITEMS else ()
     if isinstance(value, partial):
         return (*value.args, *value.keywords.values())
     if isinstance(value, DataLoader):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from torch import nn
+
 from fulmen_core.logging._accumulators import Value
 from fulmen_core.logging._results import numbers
 from fulmen_interfaces import Logger, RunStatus, rank_zero_warn
@@ -37,6 +39,10 @@ class LoggerGroup:
     def log_hyperparams(self, params: Mapping[str, Any]) -> None:
         """Send hyper-parameters."""
         self._each(lambda logger: logger.log_hyperparams(params))
+
+    def log_graph(self, module: nn.Module) -> None:
+        """Let loggers that were asked to record the module's graph do so."""
+        self._each(lambda logger: logger.log_graph(module))
 
     def save(self) -> None:
         """Write what is held back."""

@@ -240,7 +240,7 @@ def _log_step(fit: Fit) -> None:
     engine, progress = fit.engine, fit.engine.progress
     every = engine.settings.log_every_n_steps
     if every and progress.window_filled == 0 and progress.stepped_batches % every == 0:
-        engine.log_training_step(progress.stepped_batches - 1)
+        engine.log_training_step(progress.logged_step)
 
 
 def _validate(fit: Fit) -> None:
@@ -260,7 +260,7 @@ def _validate(fit: Fit) -> None:
             VALIDATION,
             fit.validation,
             stage=RunningStage.VALIDATING,
-            step_number=progress.stepped_batches - 1,
+            step_number=progress.logged_step,
             before_end=reached_the_end,
         )
     fit.paused = None
@@ -285,7 +285,7 @@ def _finish_epoch(fit: Fit) -> None:
     """Do what follows an epoch's end hooks: schedulers that watch a metric, metrics to loggers, counters."""
     engine, progress = fit.engine, fit.engine.progress
     fit.schedulers.after_epoch()
-    engine.log_metrics(engine.results.take_unsent(), progress.stepped_batches - 1)
+    engine.log_metrics(engine.results.take_unsent(), progress.logged_step)
     engine.save_logs()
     progress.end_epoch()
 
@@ -296,10 +296,9 @@ def sanity_check(engine: Engine, load: Callable[[], EvaluationData]) -> None:
     Training goes on with the random numbers that it would have had without.
     """
     stage, at_most = RunningStage.SANITY_CHECKING, engine.settings.num_sanity_val_steps
-    with isolate_rng():
+    with isolate_rng(), engine.running(stage):
         engine.hooks.both(Hook.ON_SANITY_CHECK_START)()
-        with engine.running(stage):
-            check = engine.profiled("sanity_check", evaluate)
-            check(engine, VALIDATION, load(), stage=stage, step_number=0, at_most=at_most)
+        check = engine.profiled("sanity_check", evaluate)
+        check(engine, VALIDATION, load(), stage=stage, step_number=0, at_most=at_most)
         engine.hooks.both(Hook.ON_SANITY_CHECK_END)()
     engine.results.clear()

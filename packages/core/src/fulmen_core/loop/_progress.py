@@ -56,6 +56,11 @@ class FitProgress:
     phase: Phase = Phase.BETWEEN_EPOCHS
 
     @property
+    def logged_step(self) -> int:
+        """The number under which loggers write now: of the last step, or of the one whose window is open."""
+        return max(self.stepped_batches - (0 if self.window_filled else 1), 0)
+
+    @property
     def total_batches(self) -> int:
         """Training batches of the whole fit that are done."""
         return self.batches_before + self.batches.processed

@@ -97,8 +97,8 @@ def _fits(what: str, path: str) -> Iterator[None]:
         yield
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise CheckpointError(
-            f"{what} in {path} does not fit: {_reason(error)}. Return from `configure_optimizers` what it returned when "
-            "the file was written, over the same parameters in the same groups.",
+            f"{what} in {path} does not fit: {_reason(error)}. Return from `configure_optimizers` what it returned "
+            "when the file was written, over the same parameters in the same groups.",
             path,
         ) from error
 

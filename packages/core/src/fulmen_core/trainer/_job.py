@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 from fulmen_core.data import DataSource, LightningDataModule
 from fulmen_core.module import LightningModule
-from fulmen_interfaces import Stage
+from fulmen_interfaces import RunningStage, Stage
+
+_DOING = {
+    Stage.FIT: RunningStage.TRAINING,
+    Stage.VALIDATE: RunningStage.VALIDATING,
+    Stage.TEST: RunningStage.TESTING,
+    Stage.PREDICT: RunningStage.PREDICTING,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,3 +34,8 @@ class Job:
     def datamodule(self) -> LightningDataModule | None:
         """The data module, if one was given."""
         return self.source.datamodule
+
+    @property
+    def doing(self) -> RunningStage:
+        """What the run does where nothing else goes on inside it."""
+        return _DOING[self.stage]

@@ -429,8 +429,15 @@ class ModelProperties(TrainerBase):
 
     @property
     def callbacks(self) -> list[Callback]:
-        """The callbacks; during a run in the order in which they are called, those of the module included."""
-        return list(self._runner.parts.callbacks) if self._session is None else list(self._session.parts.callbacks)
+        """The callbacks. Assign a list to have others from the next run on; before the first, append to this one.
+
+        From the first run on they come in the order in which they are called, those of the module included.
+        """
+        return self._runner.parts.callbacks if self._session is None else list(self._session.parts.callbacks)
+
+    @callbacks.setter
+    def callbacks(self, callbacks: Sequence[Callback]) -> None:
+        self._runner.parts.callbacks[:] = callbacks
 
     @property
     def checkpoint_callbacks(self) -> list[Callback]:

@@ -24,6 +24,7 @@ class RunData:
         self._random = RandomStates(parts.accelerator)
         self.prefetch = make_prefetch(parts)
         """Copies batches ahead; None where that does not go."""
+        self._given: dict[str, Any] = {}
         self._cursor: TrainingCursor | None = None
         self._evaluation: dict[Stage, EvaluationData] = {}
         settings = parts.settings
@@ -76,7 +77,8 @@ class RunData:
         return self._load_evaluation(self._job.stage)
 
     def _request(self, hook: str) -> Any:
-        return self._parts.profiling.wrap(hook, self._job.source.request)(hook)
+        self._given[hook] = self._parts.profiling.wrap(hook, self._job.source.request)(hook)
+        return self._given[hook]
 
     def _load_evaluation(self, stage: Stage) -> EvaluationData:
         if stage not in self._evaluation:
@@ -89,8 +91,8 @@ class RunData:
 
     @property
     def train_loader(self) -> Any:
-        """What the training data came from; None where it is not loaded."""
-        return None if self._cursor is None else self._cursor.loader
+        """What the training data came from, as it was given; None where it is not loaded."""
+        return self._given.get(Hook.TRAIN_DATALOADER.value)
 
     @property
     def num_training_batches(self) -> int | float:
@@ -98,9 +100,8 @@ class RunData:
         return 0 if self._cursor is None else self._cursor.num_batches
 
     def loaders_of(self, stage: Stage) -> Any:
-        """Return what the data of an evaluation came from; None where it is not loaded."""
-        data = self._evaluation.get(stage)
-        return None if data is None else data.loaders
+        """Return what the data of an evaluation came from, as it was given; None where it is not loaded."""
+        return self._given.get(self._limits[stage][0].value)
 
     def num_batches_of(self, stage: Stage) -> list[int | float]:
         """Return the batches of an evaluation by loader; empty where it is not loaded."""

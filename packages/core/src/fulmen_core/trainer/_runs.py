@@ -56,6 +56,7 @@ def run_fit(ingredients: Ingredients, job: Job, world: World) -> None:
             restore_weights(engine, checkpoint, str(session.job.ckpt_path))
         engine.hooks.both(Hook.ON_FIT_START)()
         session.log_hyperparameters()
+        engine.loggers.log_graph(engine.module)
         _warn(engine, job)
         if checkpoint is not None:
             restore_optimizers(engine, checkpoint, str(session.job.ckpt_path))
@@ -63,8 +64,7 @@ def run_fit(ingredients: Ingredients, job: Job, world: World) -> None:
         fit = _make_fit(session, engine)
         if checkpoint is not None:
             restore_position(engine, fit, checkpoint)
-        with engine.running(RunningStage.TRAINING):
-            train(fit)
+        train(fit)
         engine.hooks.both(Hook.ON_FIT_END)()
 
 
@@ -80,8 +80,7 @@ def run_evaluation(ingredients: Ingredients, job: Job, world: World) -> list[dic
         data = session.data.evaluation()
         if _has_no_batch(session, data):
             return []
-        with engine.running(stage):
-            results = evaluate(engine, names, data, stage=stage, step_number=engine.progress.global_step)
+        results = evaluate(engine, names, data, stage=stage, step_number=engine.progress.global_step)
         if job.verbose and world.is_global_zero:
             table = results_table(results, job.stage.value)
             if table:
@@ -96,8 +95,7 @@ def run_prediction(ingredients: Ingredients, job: Job, world: World) -> list[Any
         data = session.data.evaluation()
         if _has_no_batch(session, data):
             return None
-        with engine.running(RunningStage.PREDICTING):
-            return predict(engine, data, keep=job.return_predictions)
+        return predict(engine, data, keep=job.return_predictions)
 
 
 def _has_no_batch(session: Session, data: EvaluationData) -> bool:

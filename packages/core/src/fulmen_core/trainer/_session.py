@@ -64,7 +64,8 @@ class Ingredients:
     settings: EffectiveSettings
     strategy: Strategy
     precision: Precision
-    callbacks: Sequence[Callback]
+    callbacks: list[Callback]
+    """As the user set them last."""
     loggers: list[Logger]
     """As the user set them last."""
     profiler: Profiler | None
@@ -226,7 +227,7 @@ def open_session(ingredients: Ingredients, job: Job, world: World) -> Iterator[S
     session = make_session(ingredients, job, world, device, accelerator, ingredients.strategy.collectives)
     parts = session.parts
     ingredients.adopt(session)
-    with parts.signals, torch_flags(ingredients.settings):
+    with parts.signals, torch_flags(ingredients.settings), parts.running(job.doing):
         try:
             session.start_profiler()
             yield session

@@ -14,6 +14,7 @@ from fulmen_core.trainer._properties import (
     ModelProperties,
     ProgressProperties,
 )
+from fulmen_core.trainer._settings_properties import SettingsProperties
 from fulmen_core.trainer._tuning import TuningMethods
 from fulmen_interfaces import Stage
 
@@ -35,6 +36,7 @@ class Trainer(
     DataProperties,
     HardwareProperties,
     ModelProperties,
+    SettingsProperties,
     TuningMethods,
     FormerAttributes,
 ):

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, IterableDataset, WeightedRandomSampler
+
+from fulmen_core.data import CombinedLoader, Sharding, TrainingCursor
+from fulmen_interfaces import World
+
+
+def parts(loader: Any, size: int, *, even: bool, seed: int = 5) -> list[Any]:
+    shardings = [Sharding(World(rank, size), seed) for rank in range(size)]
+    return [one.for_training(loader) if even else one.for_evaluation(loader) for one in shardings]
+
+
+def numbers(loader: Any) -> list[int]:
+    return [number for batch in loader for number in batch.tolist()]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 12])
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_ranks_share_the_samples(count: int, size: int, shuffle: bool) -> None:
+    loader = DataLoader(range(count), batch_size=2, shuffle=shuffle)  # type: ignore[arg-type]
+    training = parts(loader, size, even=True)
+    assert len({len(list(part)) for part in training}) == 1
+    assert {number for part in parts(loader, size, even=True) for number in numbers(part)} == set(range(count))
+    evaluation = parts(loader, size, even=False)
+    assert [len(part) for part in evaluation] == [math.ceil(len(range(rank, count, size)) / 2) for rank in range(size)]
+    assert sorted(number for part in evaluation for number in numbers(part)) == list(range(count))
+
+
+def test_random_choices_agree_although_the_ranks_drew_differently() -> None:
+    loader = DataLoader(range(40), sampler=WeightedRandomSampler([1.0] * 40, 40))  # type: ignore[arg-type]
+    first, second = parts(loader, 2, even=True)
+    torch.manual_seed(1)
+    ours = [numbers(first) for _ in range(2)]
+    random_state = torch.get_rng_state()
+    torch.manual_seed(2)
+    (again,) = parts(loader, 1, even=True)
+    whole = [numbers(again) for _ in range(2)]
+    torch.manual_seed(3)
+    theirs = [numbers(second) for _ in range(2)]
+    for one, other, both in zip(ours, theirs, whole, strict=True):
+        assert [number for pair in zip(one, other, strict=True) for number in pair] == both
+    assert whole[0] != whole[1]
+    torch.manual_seed(1)
+    plain = DataLoader(range(40))  # type: ignore[arg-type]
+    for _ in range(2):  # a loader draws one number for its workers; choosing draws nothing beside
+        list(plain)
+    assert torch.equal(torch.get_rng_state(), random_state)
+
+
+def test_the_users_loader_stays_as_it_is() -> None:
+    loader = DataLoader(range(6), batch_size=2, shuffle=True)  # type: ignore[arg-type]
+    before = dict(vars(loader))
+    list(parts(loader, 2, even=True)[0])
+    assert vars(loader) == before
+
+
+def test_a_batch_sampler_of_the_users_own_is_dealt_out_by_batches() -> None:
+    class Pairs(BatchSampler):
+        def __iter__(self) -> Iterator[list[int]]:
+            return iter([[0, 5], [1, 4], [2, 3]])
+
+        def __len__(self) -> int:
+            return 3
+
+    loader = DataLoader(range(6), batch_sampler=Pairs(range(6), 2, False))  # type: ignore[arg-type]
+    assert [[batch.tolist() for batch in part] for part in parts(loader, 2, even=True)] == [
+        [[0, 5], [2, 3]],
+        [[1, 4], [0, 5]],
+    ]
+
+
+def test_data_that_is_parted_already_is_left_alone() -> None:
+    class Stream(IterableDataset[int]):
+        def __iter__(self) -> Iterator[int]:
+            return iter(range(3))
+
+    data = range(6)
+    for loader in (
+        DataLoader(data, sampler=DistributedSampler(data, num_replicas=2, rank=0)),  # type: ignore[arg-type]
+        DataLoader(Stream()),
+        [torch.zeros(1)],
+    ):
+        (part,) = parts(loader, 1, even=True)
+        assert part is loader
+
+
+def test_loaders_in_a_collection_are_parted_each() -> None:
+    combined = CombinedLoader({"a": DataLoader(range(4)), "b": DataLoader(range(2))}, "max_size")  # type: ignore[arg-type]
+    first, second = parts(combined, 2, even=False)
+    assert [batch["a"].item() for batch, *_ in first] == [0, 2]
+    assert [batch["b"].item() for batch, *_ in second if batch["b"] is not None] == [1]
+
+
+def test_an_epoch_goes_on_in_the_same_order() -> None:
+    loader = DataLoader(range(20), batch_size=2, shuffle=True)  # type: ignore[arg-type]
+
+    def cursor(seed: int) -> TrainingCursor:
+        return TrainingCursor(Sharding(World(1, 2), seed).for_training(loader))
+
+    whole = cursor(1)
+    numbers(whole.epoch(0))
+    batches = whole.epoch(1)
+    next(batches)
+    state = whole.state_dict()
+    random.seed(9)
+    resumed = cursor(2)
+    resumed.load_state_dict(state)
+    assert numbers(resumed.epoch(1)) == numbers(batches)
+    assert numbers(resumed.epoch(2)) == numbers(whole.epoch(2))
