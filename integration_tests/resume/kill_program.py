@@ -53,6 +53,8 @@ class Reports(Callback):
         self.file = file
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *args: Any) -> None:
+        if not trainer.global_step:  # no step is done yet, and nothing was saved
+            return
         with self.file.open("a") as out:
             out.write(f"{trainer.global_step}\n")
 
@@ -112,9 +114,10 @@ def killed_at_random(pid: int, draw: random.Random, folder: Path) -> int:
 
 
 def killed_while_writing(pid: int, draw: random.Random, folder: Path) -> int:
-    """Kill when a random part of a checkpoint is written; return the exit status."""
-    writes, share = draw.randint(1, 2), draw.random()
-    whole, seen = 0, ""
+    """Kill when a random part of a checkpoint is written, or when it gets its name; return the exit status."""
+    whole = size_of(folder.parent / "whole" / "checkpoints" / "last.ckpt")
+    writes, share = draw.randint(1, 4), min(1.0, draw.uniform(0.0, 2.0))
+    seen = ""
     while True:
         status = ended(pid)
         if status is not None:
@@ -122,17 +125,15 @@ def killed_while_writing(pid: int, draw: random.Random, folder: Path) -> int:
         for file in (folder / "checkpoints").glob(".*.tmp"):
             if file.name != seen:
                 seen, writes = file.name, writes - 1
-            try:
-                size = file.stat().st_size
-            except FileNotFoundError:  # it has just got its name
-                continue
-            if writes <= 0 and size >= share * whole:
+            if writes <= 0 and size_of(file) >= share * whole:
+                if share == 1.0:
+                    time.sleep(draw.random() * 0.01)
                 return kill(pid)
-        whole = max([whole, *(size_of(one) for one in (folder / "checkpoints").glob("*.ckpt"))])
+        time.sleep(0.0002)
 
 
 def size_of(file: Path) -> int:
-    """Return the size of a file that may vanish."""
+    """Return the size of a file, which may just have got its name."""
     try:
         return file.stat().st_size
     except FileNotFoundError:
@@ -170,6 +171,7 @@ def promised_step(folder: Path) -> int:
 
 def main(plan: dict[str, Any]) -> dict[str, Any]:
     """Kill as often as planned, then let the run come to its end."""
+    torch.optim.Adam([torch.zeros(1)])  # what the first optimizer imports, each process would import again
     folder, draw = Path(plan["folder"]), random.Random(plan["seed"])
     how, kills, wrong, amid = HOW[plan["how"]], 0, [], 0
     (folder / "whole").mkdir()

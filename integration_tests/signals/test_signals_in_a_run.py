@@ -367,6 +367,22 @@ def test_an_error_keeps_its_type_and_its_traceback() -> None:
     assert not trainer.received_sigterm
 
 
+@both_signals
+def test_an_error_after_a_signal_is_told_and_the_signal_ends_the_run(number: signal.Signals) -> None:
+    """As when the workers of a loader got the signal, too, and the batch cannot be finished."""
+
+    def both() -> None:
+        os.kill(os.getpid(), number)
+        fail()
+
+    watcher = Watcher()
+    with pytest.raises(SystemExit) as ended, pytest.warns(UserWarning, match=f"After {number.name}.*Odd: it is odd"):
+        fit(Net(("train", 1), both), make_trainer(watcher))
+    assert ended.value.code == CODES[number]
+    assert isinstance(watcher.errors[0], (KeyboardInterrupt, SystemExit))
+    assert watcher.called == ["on_exception", "teardown fit"]
+
+
 def test_errors_of_the_hooks_that_end_a_run_do_not_hide_the_first() -> None:
     class Worse(Watcher):
         def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:

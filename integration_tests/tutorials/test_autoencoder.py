@@ -21,7 +21,11 @@ def test_it_learns_and_its_metrics_can_be_read_back(load, rows) -> None:
 def test_checkpoints_are_where_they_are_expected(load) -> None:
     ran = load("autoencoder").main()
     folder = Path("logs/autoencoder/version_0/checkpoints")
-    assert sorted(file.name for file in folder.iterdir()) == ["epoch=2-step=30.ckpt", "epoch=3-step=40.ckpt", "last.ckpt"]
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "epoch=2-step=30.ckpt",
+        "epoch=3-step=40.ckpt",
+        "last.ckpt",
+    ]
     assert Path(ran.checkpoint.best_model_path).resolve() == (folder / "epoch=3-step=40.ckpt").resolve()
     assert ran.checkpoint.best_model_score == ran.metrics["val_loss"]
     content = torch.load(folder / "last.ckpt", weights_only=True)

@@ -55,7 +55,9 @@ def test_predictions_come_from_the_best_checkpoint(load) -> None:
 def test_training_ends_early_when_validation_no_longer_improves(load, rows) -> None:
     ran = load("classifier").main("plateau", max_epochs=50)
     table = rows("logs/fulmen_logs/version_0")
-    losses = [row["val_loss"] for row in table if "val_loss" in row and row["epoch"] <= ran.early_stopping.stopped_epoch]
+    losses = [
+        row["val_loss"] for row in table if "val_loss" in row and row["epoch"] <= ran.early_stopping.stopped_epoch
+    ]
     assert 2 < len(losses) < 50
     assert min(losses[-2:]) > min(losses[:-2]) - 0.01  # two checks without improvement
     assert ran.early_stopping.wait_count == 2
@@ -103,7 +105,11 @@ def test_a_sanity_check_takes_no_random_numbers_from_training(load) -> None:
         program.L.seed_everything(1)
         model = program.LitClassifier()
         program.L.Trainer(
-            max_epochs=1, num_sanity_val_steps=steps, logger=False, enable_checkpointing=False, enable_progress_bar=False
+            max_epochs=1,
+            num_sanity_val_steps=steps,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
         ).fit(model, datamodule=program.ShapesDataModule())
         return model.state_dict()
 

@@ -17,7 +17,15 @@ def test_a_gan_under_manual_optimisation_trains_both_parts(load, rows) -> None:
     assert last["d_loss_epoch"] < first["d_loss_epoch"]
     assert ran.steps == 2 * 3 * 6  # each optimizer counts
     assert ran.rate == pytest.approx(2e-3 * 0.9**3)  # the step's own scheduler stepped once per epoch
-    assert ran.bar == ["d_fake_epoch", "d_fake_step", "d_loss_epoch", "d_loss_step", "d_real_epoch", "d_real_step", "g_loss"]
+    assert ran.bar == [
+        "d_fake_epoch",
+        "d_fake_step",
+        "d_loss_epoch",
+        "d_loss_step",
+        "d_real_epoch",
+        "d_real_step",
+        "g_loss",
+    ]
 
 
 def test_its_example_images_are_there_and_parameters_are_free_again(load) -> None:

@@ -31,7 +31,11 @@ def test_validation_comes_every_so_many_batches_across_epochs(load, rows) -> Non
 def test_checkpoints_come_every_so_many_steps_and_generate_the_same_text(load) -> None:
     program = load("language_model")
     ran = program.main()
-    assert sorted(file.name for file in Path("checkpoints").iterdir()) == ["step=20.ckpt", "step=40.ckpt", "step=60.ckpt"]
+    assert sorted(file.name for file in Path("checkpoints").iterdir()) == [
+        "step=20.ckpt",
+        "step=40.ckpt",
+        "step=60.ckpt",
+    ]
     model = program.Transformer.load_from_checkpoint("checkpoints/step=60.ckpt").eval()
     assert "mask" not in torch.load("checkpoints/step=60.ckpt", weights_only=True)["state_dict"]
     assert model.generate("the quick", 20) == ran.text

@@ -14,7 +14,10 @@ def recomputed(program, model, count: int, seed: int) -> dict[str, float]:
     with torch.no_grad():
         logits = model(x)
     kinds = torchmetrics.classification
-    macro = {kind.__name__: kind(3) for kind in (kinds.MulticlassAccuracy, kinds.MulticlassPrecision, kinds.MulticlassF1Score)}
+    macro = {
+        kind.__name__: kind(3)
+        for kind in (kinds.MulticlassAccuracy, kinds.MulticlassPrecision, kinds.MulticlassF1Score)
+    }
     values = {name: metric(logits, y).item() for name, metric in macro.items()}
     return {**values, "acc": (logits.argmax(1) == y).double().mean().item()}
 

@@ -86,12 +86,20 @@ def test_torch_export(ran, expected) -> None:
     torch.testing.assert_close(torch.export.load("model.pt2").module()(SAMPLE), expected)
 
 
-def test_torch_compile_of_the_model_s_inside_trains(program) -> None:
+def test_a_model_that_was_compiled_in_place_trains_the_same(program, ran) -> None:
+    program.L.seed_everything(13)
     model = program.SimpleModel()
-    model.net = torch.compile(model.net, backend="eager")
-    trainer = program.L.Trainer(max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False)
-    trainer.fit(model, torch.utils.data.DataLoader(program.points(), batch_size=8))
-    assert trainer.global_step == 6
+    model.compile(backend="eager")
+    trainer = program.L.Trainer(
+        max_epochs=3, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
+    )
+    loader = torch.utils.data.DataLoader(program.points(), batch_size=8, shuffle=True)
+    trainer.fit(model, loader)
+    assert trainer.global_step == 18
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, ran.weights[name]), name
+    with pytest.raises(program.L.FulmenError, match=r"model\.compile\(\)"):
+        trainer.fit(torch.compile(model, backend="eager"), loader)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -25,9 +25,10 @@ def test_fine_tuning_begins_at_its_epoch_with_its_own_rate(load) -> None:
     assert [group["lr"] for group in groups] == [0.05, 0.005]
     changed = [name for name, value in of_backbone(ran.weights).items() if not torch.equal(value, ran.before[name])]
     assert "feature_extractor.0.weight" in changed
-    assert ran.weights["feature_extractor.1.num_batches_tracked"] == ran.before[
-        "feature_extractor.1.num_batches_tracked"
-    ] + 2 * 8  # only in the two epochs in which it learnt
+    assert (
+        ran.weights["feature_extractor.1.num_batches_tracked"]
+        == ran.before["feature_extractor.1.num_batches_tracked"] + 2 * 8
+    )  # only in the two epochs in which it learnt
     assert ran.model.modes == [False] * 16 + [True] * 16
 
 
@@ -54,13 +55,22 @@ def test_accumulation_equals_larger_batches_by_hand(load, form: str, size: int, 
 def test_gradients_are_clipped_by_norm(load) -> None:
     watch = load("transfer_learning").clipped_by_norm().watch
     assert max(watch.before) > 0.2
-    assert all(value == pytest.approx(min(0.1, norm), rel=1e-3) for norm, value in zip(watch.before, watch.after, strict=True))
+    assert all(
+        value == pytest.approx(min(0.1, norm), rel=1e-3) for norm, value in zip(watch.before, watch.after, strict=True)
+    )
 
 
 def test_gradients_are_clipped_by_value(load) -> None:
     ran = load("transfer_learning").clipped_by_value()
     gradients = torch.cat([p.grad.flatten() for p in ran.model.parameters() if p.grad is not None])
     assert gradients.abs().max() == pytest.approx(0.01)
+
+
+def test_norms_of_gradients_are_logged(load) -> None:
+    ran = load("transfer_learning").with_norms()
+    names = {"grad_2.0_norm/weight", "grad_2.0_norm/bias", "grad_2.0_norm_total"}
+    assert names <= set(ran.metrics)
+    assert ran.metrics["grad_2.0_norm_total"].item() == pytest.approx(ran.watch.before[-1], rel=1e-6)
 
 
 def test_overfitting_sees_the_same_two_batches(load) -> None:

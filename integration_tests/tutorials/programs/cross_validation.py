@@ -90,9 +90,7 @@ def run_fold(fold):
 
 def main():
     losses, models = zip(*(run_fold(fold) for fold in (0, 1, 2, 0)), strict=True)
-    return SimpleNamespace(
-        losses=list(losses), weights=models[1].state_dict(), first=models[0], again=models[3]
-    )
+    return SimpleNamespace(losses=list(losses), weights=models[1].state_dict(), first=models[0], again=models[3])
 
 
 def before_fit():

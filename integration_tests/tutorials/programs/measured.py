@@ -97,9 +97,7 @@ def main(module_class=LitMeasured):
     trainer.fit(model, DataLoader(points(50, 1), batch_size=8), DataLoader(points(30, 2), batch_size=8))
     metrics = dict(trainer.callback_metrics)
     tested = trainer.test(model, DataLoader(points(30, 3), batch_size=8), verbose=False)
-    return SimpleNamespace(
-        model=model, trainer=trainer, metrics=metrics, tested=tested, weights=model.state_dict()
-    )
+    return SimpleNamespace(model=model, trainer=trainer, metrics=metrics, tested=tested, weights=model.state_dict())
 
 
 def collection():

@@ -26,7 +26,7 @@ class SimpleModel(L.LightningModule):
         return loss
 
     def predict_step(self, batch, batch_idx):
-        x, y = batch
+        x, _ = batch
         return self(x).argmax(1)
 
     def configure_optimizers(self):

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import fulmen as L
 from fulmen.callbacks import Callback
+from fulmen.utilities import grad_norm
 
 
 def pretrained_backbone():
@@ -58,6 +59,13 @@ class Finetuned(TransferLearning):
 
     def forward(self, x):
         return self.classifier(self.feature_extractor(x).flatten(1))
+
+
+class Measured(TransferLearning):
+    """Logs the norms of its gradients."""
+
+    def on_before_optimizer_step(self, optimizer):
+        self.log_dict(grad_norm(self.classifier, norm_type=2), on_step=True)
 
 
 class UnfreezeAt(Callback):
@@ -156,6 +164,12 @@ def clipped_by_norm():
 def clipped_by_value():
     watch = GradientWatch()
     ran = train(callbacks=[watch], gradient_clip_val=0.01, gradient_clip_algorithm="value", limit_val_batches=0)
+    return SimpleNamespace(**vars(ran), watch=watch)
+
+
+def with_norms():
+    watch = GradientWatch()
+    ran = train(Measured, [watch], limit_val_batches=0)
     return SimpleNamespace(**vars(ran), watch=watch)
 
 

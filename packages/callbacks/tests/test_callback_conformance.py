@@ -118,3 +118,25 @@ class TestLambdaCallback(CallbackConformance):
 
 class TestBasePredictionWriter(CallbackConformance):
     spec = CallbackSpec(name="writer", create=ours.BasePredictionWriter, summary="writes predictions")
+
+
+class TestGradientAccumulationScheduler(CallbackConformance):
+    spec = CallbackSpec(
+        name="accumulation", create=ours.GradientAccumulationScheduler, summary="changes accumulation by epoch"
+    )
+
+    @pytest.fixture
+    def settings(self) -> Mapping[str, object]:
+        return {"scheduling": {100: 2}}
+
+
+class TestStochasticWeightAveraging(CallbackConformance):
+    spec = CallbackSpec(name="swa", create=ours.StochasticWeightAveraging, summary="averages the last epochs")
+
+    @pytest.fixture
+    def settings(self) -> Mapping[str, object]:
+        return {"swa_lrs": 0.1, "swa_epoch_start": 1}
+
+    @pytest.fixture
+    def trainer(self, tmp_path: Path, module: Any) -> FakeTrainer:
+        return FakeTrainer(default_root_dir=str(tmp_path), optimizers=[torch.optim.SGD(module.parameters(), lr=0.1)])

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
@@ -18,11 +17,10 @@ FOREIGN = ("SLURM_", "TORCHELASTIC_", "FULMEN_LAUNCHED", "MASTER_", "RANK", "LOC
 
 
 @pytest.fixture(autouse=True)
-def nothing_started_us(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+def nothing_started_us(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(FOREIGN):
             monkeypatch.delenv(name)
-    yield monkeypatch
 
 
 def told(monkeypatch: pytest.MonkeyPatch, **variables: object) -> None:

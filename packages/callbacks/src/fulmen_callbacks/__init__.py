@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fulmen_callbacks._averaging import EMAWeightAveraging, WeightAveraging
+from fulmen_callbacks._accumulation import GradientAccumulationScheduler
+from fulmen_callbacks._averaging import EMAWeightAveraging, StochasticWeightAveraging, WeightAveraging
 from fulmen_callbacks._checkpoint import Checkpoint, ModelCheckpoint, OnExceptionCheckpoint
 from fulmen_callbacks._device_stats import DeviceStatsMonitor
 from fulmen_callbacks._early_stopping import EarlyStopping, EarlyStoppingReason
@@ -32,6 +33,7 @@ __all__ = [
     "EMAWeightAveraging",
     "EarlyStopping",
     "EarlyStoppingReason",
+    "GradientAccumulationScheduler",
     "LambdaCallback",
     "LayerSummary",
     "LearningRateMonitor",
@@ -44,6 +46,7 @@ __all__ = [
     "RichProgressBar",
     "RichProgressBarTheme",
     "SpikeDetection",
+    "StochasticWeightAveraging",
     "Summary",
     "TQDMProgressBar",
     "Throughput",

@@ -38,6 +38,8 @@ class BasePredictionWriter(Callback):
     predictions are written by batch.
     """
 
+    reads_prediction_indices = True
+
     def __init__(self, write_interval: Literal["batch", "epoch", "batch_and_epoch"] = "batch") -> None:
         refuse([one_of("write_interval", write_interval, [interval.value for interval in WriteInterval])])
         self.interval = WriteInterval(write_interval)

@@ -88,6 +88,23 @@ def test_validation_within_an_epoch_is_written_under_the_last_step() -> None:
     ]
 
 
+def test_validation_within_an_open_window_is_written_under_the_step_to_come() -> None:
+    run = {"max_epochs": 1, "accumulate_grad_batches": 2, "val_check_interval": 1}
+    given = rows({}, {"v": {}}, batches=5, **run)
+    assert [step for step, _ in given] == [0, 0, 1, 1, 2]
+
+
+def test_a_step_is_never_below_zero() -> None:
+    class Skipping(Line):
+        def on_train_batch_start(self, batch: Any, batch_idx: int) -> int:
+            self.log("x", 1.0, on_step=False, on_epoch=True)
+            return -1
+
+    logger = FakeLogger()
+    trainer(logger=logger).fit(Skipping(), loader(2))
+    assert logger.metrics == [(0, {"x": 1.0, "epoch": 0})]
+
+
 def test_nothing_is_written_that_was_not_meant_for_loggers() -> None:
     given = rows({"t": {"logger": False}, "e": {**EPOCH, "logger": False}}, {"v": {"logger": False}})
     assert given == []

@@ -84,6 +84,32 @@ def test_data_that_does_not_tell_its_length_is_validated_at_its_end_or_by_number
     assert fit(5, unsized=True, val_check_interval=2).validated == [2, 4]
 
 
+@pytest.mark.parametrize(("every", "validated"), [(1, [1]), (2, [])])
+def test_a_request_to_stop_validates_where_the_epoch_would_have(every: int, validated: list[int]) -> None:
+    class Stopping(Noting):
+        due: bool | None = None
+
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            self.trainer.should_stop = True
+            return super().training_step(batch, batch_idx)
+
+        def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+            self.due = self.trainer.val_check_due
+
+    module = Stopping()
+    run = {"check_val_every_n_epoch": every, "max_epochs": 4, "num_sanity_val_steps": 0}
+    trainer(**run).fit(module, loader(3), loader(1))
+    assert (module.done, module.validated, module.due) == (1, validated, bool(validated))
+
+
+@pytest.mark.parametrize("interval", [0.5, 4])
+def test_when_validation_would_run_does_not_matter_where_there_is_none(interval: float | int) -> None:
+    for data in (loader(3), Unsized(loader(3))):
+        module = Noting()
+        trainer(val_check_interval=interval, limit_val_batches=0).fit(module, data, loader(1))
+        assert (module.done, module.validated) == (3, [])
+
+
 def test_a_share_of_an_unknown_length_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"val_check_interval=0.5.*does not tell its length"):
         fit(5, unsized=True, val_check_interval=0.5)

@@ -6,7 +6,7 @@ import os
 import runpy
 import sys
 
-from fulmen_distributed._crew import watch_parent
+from fulmen_distributed._crew import end_process, watch_parent
 from fulmen_distributed._reports import Reports
 from fulmen_distributed._variables import REPORTS
 
@@ -27,11 +27,14 @@ def main() -> None:
             sys.argv = [target, *arguments]
             runpy.run_module(target, run_name="__main__", alter_sys=True)
     except KeyboardInterrupt:
-        sys.exit(130)
+        end_process(130)
+    except SystemExit as ending:
+        if isinstance(ending.code, int) and ending.code:
+            end_process(ending.code)
+        raise
     except Exception as error:
         Reports(os.environ[REPORTS]).write_failure(int(os.environ["RANK"]), error, hide=_OURS)
-        sys.stdout.flush()
-        os._exit(1)  # at once: connections close, and the others notice
+        end_process(1)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -66,6 +67,10 @@ class Crew:
         """Ask all that run to end, and return at once."""
         self._each_running(lambda worker: worker.terminate())
 
+    def forget(self) -> None:
+        """Remove what was reported."""
+        self._reports.remove()
+
     def cause_of(self, error: BaseException | None = None) -> BaseException | None:
         """Return what made the run fail: a worker's error, or None where `error`, the caller's own, came first.
 
@@ -103,7 +108,7 @@ class Crew:
 
 
 def _silent_end(rank: int, code: int) -> BaseException:
-    if code == 128 + signal.SIGINT:
+    if code in (128 + signal.SIGINT, -signal.SIGINT):
         return KeyboardInterrupt()
     if code == 128 + signal.SIGTERM:
         return SystemExit(code)
@@ -112,6 +117,13 @@ def _silent_end(rank: int, code: int) -> BaseException:
         f"Rank {rank} {how} without an error of its own, so the run cannot go on. Look at the system's log (a process "
         "that needs more memory than there is gets killed) and at what that rank printed."
     )
+
+
+def end_process(code: int) -> None:
+    """End this process at once: its connections close, and the others notice."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def watch_parent() -> None:

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +14,7 @@ from typing import Any, Literal, TypeVar, final
 
 import torch
 
-from fulmen_distributed._crew import Crew, Worker, watch_parent
+from fulmen_distributed._crew import Crew, Worker, end_process, watch_parent
 from fulmen_distributed._process_group import part
 from fulmen_distributed._reports import Reports
 from fulmen_distributed._variables import meeting_point, threads_for, variables_of, worlds_here
@@ -87,11 +86,12 @@ def _work(payload: Any, world: World, told: Mapping[str, str], threads: int, rep
             reports.write_result(result)
         part()
     except KeyboardInterrupt:
-        sys.exit(130)
+        end_process(130)
+    except SystemExit as ending:
+        end_process(ending.code if isinstance(ending.code, int) else 1)
     except Exception as error:
         reports.write_failure(world.rank, error, hide=(__file__,))
-        sys.stdout.flush()
-        os._exit(1)  # at once: connections close, and the others notice
+        end_process(1)
 
 
 def _worker(rank: int, process: Any) -> Worker:

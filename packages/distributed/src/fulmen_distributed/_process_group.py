@@ -77,9 +77,7 @@ class _Meeting:
     def begin(self, store: Store) -> None:
         """Make the process group."""
         world = self.world
-        dist.init_process_group(
-            self.backend, store=store, rank=world.rank, world_size=world.size, timeout=self.timeout
-        )
+        dist.init_process_group(self.backend, store=store, rank=world.rank, world_size=world.size, timeout=self.timeout)
 
 
 # There is one default group in a process, and one place where the processes meet; both outlive a run.
@@ -97,6 +95,11 @@ def _store(placement: Placement, timeout: timedelta) -> Store:
         _stores.append(store)
         atexit.register(part)
     return _stores[0]
+
+
+def abandon() -> None:
+    """Do not part in order: the run was broken off, and others may be waiting in the middle of an operation."""
+    _met.clear()
 
 
 def part() -> None:

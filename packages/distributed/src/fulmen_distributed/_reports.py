@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import time
 import traceback
 from dataclasses import dataclass
@@ -66,6 +67,10 @@ class Reports:
         """Return rank zero's result; None where that rank ran on another machine."""
         path = self.folder / "result"
         return pickle.loads(path.read_bytes()) if path.exists() else None
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write(self, name: str, content: bytes) -> None:
         part = self.folder / f"{name}.part"

@@ -15,15 +15,18 @@ from typing import TypeVar, final
 import torch
 
 from fulmen_distributed._crew import Crew, Worker
+from fulmen_distributed._process_group import abandon
 from fulmen_distributed._reports import Reports
 from fulmen_distributed._script import command, working_folder
 from fulmen_distributed._variables import LAUNCHED, REPORTS, meeting_point, threads_for, variables_of, worlds_here
-from fulmen_interfaces import ConfigurationError, LaunchSettings, Problem, World
+from fulmen_interfaces import ConfigurationError, LaunchSettings, Problem, RankError, World
 
 R = TypeVar("R")
 
 _GRACE_SECONDS = 10.0
 """How long this process may take to notice that another has failed."""
+_INTERRUPTED_SECONDS = 3.0
+"""How long the others may take to end by themselves after Ctrl-C."""
 _LAST_SECONDS = 30.0
 """How long the others may run on when this process has come to its end."""
 
@@ -48,13 +51,16 @@ class SubprocessLauncher:
         os.environ[LAUNCHED] = "1"  # while it runs only: the next Trainer of this process is to come here again
         try:
             return main(world)
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit) as ending:
+            abandon()
             watch.release()
-            crew.wait(_GRACE_SECONDS)  # they were told, too, or notice
+            if isinstance(ending, KeyboardInterrupt):
+                crew.wait(_INTERRUPTED_SECONDS)  # Ctrl-C reached them, too
             crew.end()
             raise
         except Exception as error:
             cause = crew.cause_of(error)
+            abandon()
             watch.release()
             crew.end()
             if cause is None:
@@ -77,7 +83,13 @@ def _program(settings: LaunchSettings) -> tuple[World, _Watch]:
         reason = f"This program runs in {running} processes on this machine since its first run."
         problem = Problem("devices", settings.processes_per_node, reason, f"Write devices={running} in all its runs.")
         raise ConfigurationError([problem])
-    return _programs[settings]
+    world, watch = _programs[settings]
+    if watch.is_over:
+        raise RankError(
+            "A run was asked for, but the other processes of this program ended when an earlier run failed. "
+            "Start the program again, or use 'ddp_spawn' or 'ddp_fork', which start new processes for each run."
+        )
+    return world, watch
 
 
 def _start(settings: LaunchSettings) -> tuple[World, _Watch]:
@@ -114,6 +126,11 @@ class _Watch:
         threading.Thread(target=self._watch, name="watch-ranks", daemon=True).start()
         atexit.register(self._wait_for_the_others)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether a run ended with an error, and the other processes with it."""
+        return self._released.is_set()
+
     def release(self) -> None:
         """Leave the rest to the caller, who knows of the failure."""
         self._released.set()
@@ -126,11 +143,15 @@ class _Watch:
     def _wait_for_the_others(self) -> None:
         if os.getpid() != self._process:
             return
+        if self.is_over:
+            self.crew.forget()
+            return
         self._released.set()
         if getattr(sys, "last_value", None) is None:
             self.crew.wait(_LAST_SECONDS, stop_at_failure=True)
         if self.crew.failed or self.crew.running:
             self._give_up()
+        self.crew.forget()
 
     def _give_up(self) -> None:
         cause = self.crew.cause_of()
@@ -138,6 +159,7 @@ class _Watch:
         told = getattr(sys, "last_value", None) is not None  # this process' own error was printed, and is the cause
         if cause is not None and not told:
             traceback.print_exception(cause)
+        self.crew.forget()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1)

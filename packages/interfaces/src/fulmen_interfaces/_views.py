@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -84,10 +84,9 @@ class DataView(Protocol):
         """Prediction batches, by loader."""
         ...
 
-    @property
-    def accumulate_grad_batches(self) -> int:
-        """Batches of a full accumulation window."""
-        ...
+    accumulate_grad_batches: int
+    """Batches of a full accumulation window. It may be set during a fit where no window is open, as in
+    `on_train_epoch_start`; elsewhere, and under manual optimisation, that raises ConfigurationError."""
 
     @property
     def val_check_interval(self) -> int | float | timedelta:
@@ -105,7 +104,7 @@ class MetricsView(Protocol):
 
     @property
     def logged_metrics(self) -> Mapping[str, torch.Tensor]:
-        """What was last sent to the loggers."""
+        """The newest value of every key that goes to the loggers, written yet or not."""
         ...
 
     @property
@@ -231,7 +230,39 @@ class SupportsPredictionIndices(Protocol):
 
     @property
     def predict_batch_indices(self) -> Sequence[int] | None:
-        """Positions of the present batch's samples in the dataset; None where the loader does not tell them."""
+        """Positions of the present batch's samples in the dataset; None where the loader does not tell them.
+
+        They are recorded in runs with a callback that is a `ReadsPredictionIndices`, and None in others.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadsPredictionIndices(Protocol):
+    """A callback that asks the trainer for `predict_batch_indices`."""
+
+    reads_prediction_indices: bool
+    """Whether it does so in the run that begins."""
+
+
+@runtime_checkable
+class SupportsTrainingData(Protocol):
+    """A trainer that lets callbacks look at the training data."""
+
+    def training_batches(self) -> Iterable[Any]:
+        """Return an epoch of this rank's training batches on the device, aside from the fit that is under way.
+
+        Its position and its counters stay where they are; what random choices are drawn from moves on.
+        """
+        ...
+
+
+@runtime_checkable
+class SchedulesAccumulation(Protocol):
+    """A callback that sets the size of accumulation windows by epoch, so that steps can be foreseen."""
+
+    def accumulation_at(self, epoch: int) -> int:
+        """Return the batches of a full window in that epoch, from 0."""
         ...
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from fulmen_accelerator_cpu import CPU_SPEC
-from fulmen_strategy_ddp import DDP_FORK_SPEC, DDP_SPAWN_SPEC, DDP_SPEC, DDPStrategy
 from fulmen_interfaces import ConfigurationError
+from fulmen_strategy_ddp import DDP_FORK_SPEC, DDP_SPAWN_SPEC, DDP_SPEC, DDPStrategy
 from fulmen_testing import StrategyConformance
 
 

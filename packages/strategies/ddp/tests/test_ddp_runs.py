@@ -20,7 +20,8 @@ PROGRAM = Path(__file__).parent / "ddp_program.py"
 
 def load_program() -> ModuleType:
     spec = importlib.util.spec_from_file_location("ddp_program", PROGRAM)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -38,8 +39,15 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in (0, 1)]
 
 
+Loss = Callable[[Any, tuple[Tensor, ...], int], Tensor]
+
+
 def plain_loop(
-    module: Any, *, epochs: int = 2, window: int = 1, loss: Callable[[Any, tuple[Tensor, ...], int], Tensor] | None = None
+    module: Any,
+    *,
+    epochs: int = 2,
+    window: int = 1,
+    loss: Loss | None = None,
 ) -> dict[str, list[float]]:
     """Train on one process on batches of six: what two ranks read three each of."""
     optimizer = module.configure_optimizers()
@@ -97,7 +105,8 @@ def test_gradients_travel_once_per_accumulation_window(ranks: list[dict[str, Any
 def test_shuffled_epochs_cover_the_data_with_as_many_batches_on_every_rank(ranks: list[dict[str, Any]]) -> None:
     first, second = (rank["shuffling"] for rank in ranks)
     assert first["batches"] == second["batches"] == 3
-    epochs = [sum(first["seen"][start : start + 3] + second["seen"][start : start + 3], []) for start in (0, 3)]
+    rounds = [first["seen"][start : start + 3] + second["seen"][start : start + 3] for start in (0, 3)]
+    epochs = [[number for batch in batches for number in batch] for batches in rounds]
     for seen in epochs:
         assert len(seen) == 12  # eleven samples, one of them twice
         assert set(seen) == set(range(11))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_swa_multi_avg_fn
+
+from fulmen_interfaces import Problem
 
 AverageOne = Callable[[Tensor, Tensor, Tensor | int], Tensor]
 AverageMany = Callable[[list[Tensor], list[Tensor], Tensor | int], None]
@@ -40,15 +43,22 @@ class AveragingRule:
 
 
 class AveragedWeights:
-    """The averages of a module's parameters and persistent buffers, under their names; tied ones are held once."""
+    """The averages of parameters, or of buffers too, under their names; tied ones are held once.
+
+    `named` are the tensors themselves, `module.state_dict(keep_vars=True)` or some of it: they are read and written.
+    """
 
     def __init__(
-        self, module: nn.Module, rule: AveragingRule, *, device: torch.device | str | int | None, count: int = 0
+        self,
+        named: Mapping[str, Tensor],
+        rule: AveragingRule,
+        *,
+        device: torch.device | str | int | None,
+        count: int = 0,
     ) -> None:
         self.count = count
         """Values taken in so far."""
         self._rule = rule
-        named: Mapping[str, Tensor] = module.state_dict(keep_vars=True)
         unique = {id(tensor): tensor for tensor in named.values()}
         self._live = list(unique.values())
         self._kept = [self._copy_of(tensor, device) for tensor in self._live]
@@ -109,3 +119,12 @@ def _by_kind(averages: list[Tensor], values: list[Tensor]) -> list[tuple[list[Te
         group[0].append(average)
         group[1].append(value)
     return list(groups.values())
+
+
+def in_pieces(module: nn.Module, who: str) -> Problem | None:
+    """Return a problem where the strategy parted the weights."""
+    tensors = sys.modules.get("torch.distributed.tensor")  # costly to import, and imported where there are pieces
+    if tensors is None or not any(isinstance(parameter, tensors.DTensor) for parameter in module.parameters()):
+        return None
+    reason = "The strategy keeps weights in pieces, and only whole ones are averaged."
+    return Problem("callbacks", who, reason, 'Use a strategy such as "ddp", or leave it out.')

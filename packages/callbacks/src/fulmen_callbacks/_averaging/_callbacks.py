@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from fulmen_callbacks._averaging._average import AveragedWeights, AverageMany, AverageOne, AveragingRule
+from fulmen_callbacks._averaging._average import AveragedWeights, AverageMany, AverageOne, AveragingRule, in_pieces
 from fulmen_callbacks._problems import at_least, refuse
 from fulmen_interfaces import Callback, ModuleView, Problem, TrainerView, rank_zero_warn
 
@@ -61,13 +60,10 @@ class WeightAveraging(Callback):
 
     def on_fit_start(self, trainer: TrainerView, pl_module: ModuleView) -> None:
         module = cast("nn.Module", pl_module)
-        if any(_is_a_piece(parameter) for parameter in module.parameters()):
-            reason = "The strategy keeps weights in pieces, and only whole ones are averaged."
-            refuse(
-                [Problem("callbacks", type(self).__name__, reason, 'Use a strategy such as "ddp", or leave it out.')]
-            )
+        refuse([in_pieces(module, type(self).__name__)])
         values, count = self._loaded or ({}, 0)
-        self._average = AveragedWeights(module, self._rule, device=self._device, count=count)
+        named = module.state_dict(keep_vars=True)
+        self._average = AveragedWeights(named, self._rule, device=self._device, count=count)
         self._average.load(values)
         self._loaded = None
 
@@ -158,8 +154,3 @@ class EMAWeightAveraging(WeightAveraging):
             and self.update_starting_at_epoch is not None
             and epoch_idx >= self.update_starting_at_epoch
         )
-
-
-def _is_a_piece(parameter: Tensor) -> bool:
-    tensors = sys.modules.get("torch.distributed.tensor")  # costly to import, and imported where there are pieces
-    return tensors is not None and isinstance(parameter, tensors.DTensor)

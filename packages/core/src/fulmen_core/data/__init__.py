@@ -10,6 +10,7 @@ from fulmen_core.data._data_hooks import DataHooks, overrides_data_hook
 from fulmen_core.data._datamodule import LightningDataModule
 from fulmen_core.data._epoch import set_epoch
 from fulmen_core.data._evaluation import EvaluationData
+from fulmen_core.data._indices import IndexRecord
 from fulmen_core.data._limits import batches_under_limit, length_of
 from fulmen_core.data._prefetch import DevicePrefetch, prefetch_to_device
 from fulmen_core.data._sharding import Sharding
@@ -25,6 +26,7 @@ __all__ = [
     "DataSource",
     "DevicePrefetch",
     "EvaluationData",
+    "IndexRecord",
     "LightningDataModule",
     "Sharding",
     "TrainingCursor",

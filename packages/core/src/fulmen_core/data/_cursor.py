@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -103,6 +104,15 @@ class TrainingCursor:
         for _ in islice(batches, skip):
             pass
         return batches
+
+    def aside(self) -> Iterator[Any]:
+        """Return an epoch's batches once more, for who only looks at them: the position stays.
+
+        What random choices are drawn from moves on.
+        """
+        set_epoch(self.loader, self._epoch)
+        batches = self._batches(iter(make_reader(self.loader)))
+        return batches if math.isinf(self.num_batches) else islice(batches, int(self.num_batches))
 
     def skip(self, batches: int) -> None:
         """Let the next `epoch` begin behind that many batches, which are read and left out.

@@ -10,6 +10,7 @@ from typing import Any
 
 from fulmen_core.data._combined import CombinedLoader
 from fulmen_core.data._epoch import set_epoch
+from fulmen_core.data._indices import IndexRecord
 from fulmen_core.data._limits import batches_under_limit, length_of
 from fulmen_core.data._stock import Twin, has_live_workers, is_stock
 from fulmen_core.data._tree import Shape, holds_batches
@@ -29,6 +30,7 @@ class EvaluationData:
         limit: batches of each loader (int), or the share of them (float).
         hook: what the data came from, for errors.
         argument: what `limit` came from, for errors.
+        indices: where to record which samples are read, if anybody asks.
 
     `state_dict` holds what later training depends on: whether worker processes were running, which decides whether a
     new pass draws their seed from the global generators, and the loaders' own generators.
@@ -41,7 +43,9 @@ class EvaluationData:
         limit: int | float = 1.0,
         hook: str = "val_dataloader",
         argument: str = "limit_val_batches",
+        indices: IndexRecord | None = None,
     ) -> None:
+        self.indices = indices
         self.loaders = _in_sequence(loaders)
         """The loaders, by number."""
         for loader in self.loaders:
@@ -92,7 +96,7 @@ class EvaluationData:
         if isinstance(loader, CombinedLoader):
             batches = map(itemgetter(0), loader.shaped(loader.walk(parts).start()))
         else:
-            batches = iter(parts[0])
+            batches = iter(parts[0] if self.indices is None else self.indices.reading(number, parts[0]))
         return batches if wanted >= length_of(loader) else islice(batches, int(wanted))
 
 

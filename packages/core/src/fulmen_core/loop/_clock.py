@@ -41,11 +41,13 @@ class ValidationClock:
         """Whether validation runs once per epoch, at its end."""
         return self._batches == math.inf
 
-    def due(self) -> bool:
-        """Return whether validation runs after the batch that just ended."""
+    def due(self, *, ending: bool = False) -> bool:
+        """Return whether validation runs after the batch that just ended, which with `ending` is the last of all."""
         progress = self._progress
         if self._every_n_epochs is not None and (progress.epoch + 1) % self._every_n_epochs:
             return False
+        if ending:
+            return True
         if self._seconds is not None:
             return time.monotonic() - self._last_time >= self._seconds
         if self._batches is None or self._batches == math.inf:

@@ -129,7 +129,7 @@ class Engine(RunParts):
         self.log_metrics(self._take_step(self.recorder.training, self.shared), step)
 
     def log_evaluation_step(self, step: int) -> None:
-        """Send the step values of an evaluation batch to the loggers: this rank's, for others may have no such batch."""
+        """Send an evaluation batch's step values to the loggers: this rank's, for others may have no such batch."""
         values = self._take_step(self.recorder.evaluation)
         if values and self.loggers:
             self._log_metrics(values, step, None)

@@ -139,13 +139,15 @@ def run_batches(
     scope = recorder.scope_of(names.step, group)
     mark_step = engine.mark_step
     logs_steps = stage is not RunningStage.SANITY_CHECKING and names.step is not Hook.PREDICT_STEP
-    several_ranks = engine.shared is not None
+    several_ranks, indices = engine.shared is not None, data.indices
     for loader_idx, _, batches in data.passes(at_most=at_most, epoch=progress.epoch, also_empty=several_ranks):
         recorder.loader_idx = loader_idx if several else None
         tail = (loader_idx,) if several else ()
         batches = engine.profiling.fetches(f"{names.loader}_next", batches)
-        for batch_idx, batch in enumerate(_on_device(engine, batches, loader_idx)):
+        for batch_idx, batch in enumerate(on_device(engine, batches, loader_idx)):
             recorder.batch = batch
+            if indices is not None:
+                indices.advance(loader_idx)
             begin(batch, batch_idx, *tail)
             recorder.scope = scope
             outputs = step(batch, batch_idx, *tail)
@@ -161,10 +163,12 @@ def run_batches(
             if signals.received is not None:
                 signals.check()
         engine.publish_epoch(group)
+    if indices is not None:
+        indices.clear()
     recorder.loader_idx = recorder.batch = recorder.scope = None
 
 
-def _on_device(engine: Engine, batches: Iterator[Any], loader_idx: int) -> Iterable[Any]:
+def on_device(engine: Engine, batches: Iterator[Any], loader_idx: int) -> Iterable[Any]:
     """Return the batches as steps get them. A profiler is told of each one's end, but for those within a fit."""
     if engine.prefetch is not None:
         batches = prefetch_to_device(batches, engine.prefetch)

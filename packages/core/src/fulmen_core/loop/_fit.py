@@ -76,7 +76,11 @@ class Fit:
     @property
     def validation_is_due(self) -> bool:
         """Whether validation will run right after the batch that has just ended."""
-        return self.validation is not None and self.progress.phase is Phase.BATCH_ENDED and self.clock.due()
+        return (
+            self.validation is not None
+            and self.progress.phase is Phase.BATCH_ENDED
+            and self.clock.due(ending=self.asked_to_stop())
+        )
 
     def standing(self) -> Standing:
         """Return how things stand; while validation runs, how they stood when it began."""
@@ -226,7 +230,7 @@ def finish_batch(fit: Fit) -> None:
     engine, progress = fit.engine, fit.engine.progress
     if progress.phase is Phase.BATCH_ENDED:
         _log_step(fit)
-        if fit.validation is not None and (fit.clock.due() or fit.asked_to_stop()):
+        if fit.validation_is_due:
             _validate(fit)
     fit.schedulers.after_batch()
     progress.batches.completed += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fulmen_core.loop._progress import FitProgress
+from fulmen_interfaces import ConfigurationError, Problem
 
 
 class AccumulationWindow:
@@ -14,6 +15,7 @@ class AccumulationWindow:
 
     def __init__(self, progress: FitProgress, size: int, num_batches: int | float) -> None:
         self.size = size
+        self._configured = size
         self.num_batches = num_batches
         self._progress = progress
         self.opens = True
@@ -39,10 +41,26 @@ class AccumulationWindow:
         """Start a new window with the next batch."""
         self._progress.window_filled = 0
 
+    def resize(self, size: int) -> None:
+        """Let the windows from the next batch on have another size. Raises ConfigurationError within a window."""
+        if size == self.size:
+            return
+        filled, reason = self._progress.window_filled, None
+        if type(size) is not int or size < 1:
+            reason, remedy = "A window holds a whole number of batches, one at least.", "Give 1 or more."
+        elif filled:
+            reason = f"{filled} of the {self.size} batches of the present window have run already."
+            remedy = "Set it where none is open: in `on_train_epoch_start`, or after a batch that stepped."
+        if reason is not None:
+            raise ConfigurationError([Problem("accumulate_grad_batches", size, reason, remedy)])
+        self.size = size
+
     def state_dict(self) -> dict[str, int]:
-        """Return what an open window needs to go on."""
-        return {"divisor": self.divisor}
+        """Return what an open window needs to go on, and its size where that was set while training."""
+        changed = {} if self.size == self._configured else {"size": self.size}
+        return {"divisor": self.divisor, **changed}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Restore what `state_dict` returned."""
         self.divisor = state["divisor"]
+        self.size = state.get("size", self.size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fulmen_core.module._grad_norm import grad_norm
 from fulmen_core.module._hooks import ModuleHooks
 from fulmen_core.module._link import AttachedTrainer, RunLink
 from fulmen_core.module._module import LightningModule
@@ -15,5 +16,6 @@ __all__ = [
     "ModuleHooks",
     "RunLink",
     "ToggledParameters",
+    "grad_norm",
     "parameters_of",
 ]

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from fulmen_core.checkpoint import CheckpointSource, class_only, load_module
 from fulmen_core.data import DataHooks
-from fulmen_core.hparams import HyperparametersMixin
+from fulmen_core.hparams import MODULE_KEYS, HyperparametersMixin
 from fulmen_core.module._export_methods import ExportMethods
 from fulmen_core.module._exports import is_scripting
 from fulmen_core.module._hooks import ModuleHooks
@@ -50,6 +50,9 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, ExportMethod
     """Whether the Trainer calls backward and steps. Set it to False to do so in `training_step`."""
     strict_loading: bool = True
     """Whether a checkpoint must hold exactly this module's weights."""
+    CHECKPOINT_HYPER_PARAMS_KEY: ClassVar[str] = MODULE_KEYS.values
+    CHECKPOINT_HYPER_PARAMS_NAME: ClassVar[str] = MODULE_KEYS.name
+    CHECKPOINT_HYPER_PARAMS_TYPE: ClassVar[str] = MODULE_KEYS.type
     __jit_unused_properties__: ClassVar[list[str]] = [
         "current_epoch", "device", "dtype", "global_rank", "global_step", "hparams", "hparams_initial", "local_rank",
         "logger", "loggers", "on_gpu", "trainer",

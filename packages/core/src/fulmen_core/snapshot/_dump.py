@@ -10,6 +10,7 @@ from fulmen_core.logging import training_records_state
 from fulmen_core.loop import Engine, Fit, Phase, Standing
 from fulmen_core.snapshot._keys import FORMAT_VERSION, LIGHTNING_VERSION, OWN_KEY, SCALER_KEY, VERSION_KEY
 from fulmen_core.snapshot._lightning_loops import loops_of
+from fulmen_core.snapshot._plain_numbers import plain_numbers
 from fulmen_interfaces import Hook
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def dump(engine: Engine, fit: Fit | None, *, weights_only: bool) -> dict[str, An
         for callback in engine.callbacks:
             callback.on_save_checkpoint(engine.trainer, engine.module, checkpoint)
     engine.module.on_save_checkpoint(checkpoint)
-    return checkpoint
+    plain: dict[str, Any] = plain_numbers(checkpoint)
+    return plain
 
 
 def _training_states(engine: Engine, fit: Fit | None) -> dict[str, Any]:

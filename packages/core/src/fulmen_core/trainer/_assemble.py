@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from torch.optim import Optimizer
@@ -55,9 +54,9 @@ def assemble_fit(engine: Engine, link: ModuleLink, cursor: TrainingCursor, valid
             metrics=lambda: engine.results.callback_metrics(engine.recorder.training),
         ),
         clock=ValidationClock(
-            interval=settings.val_check_interval,
+            interval=settings.val_check_interval if validation is not None else 1.0,
             every_n_epochs=settings.check_val_every_n_epoch,
-            num_batches=cursor.num_batches if validation is not None else math.inf,
+            num_batches=cursor.num_batches,
             progress=progress,
         ),
         stop=StopRule(

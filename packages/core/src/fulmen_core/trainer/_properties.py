@@ -272,6 +272,14 @@ class DataProperties(TrainerBase):
         return None if self._session is None else self._session.data.loaders_of(Stage.PREDICT)
 
     @property
+    def predict_batch_indices(self) -> Sequence[int] | None:
+        """Positions of the present batch's samples in the data set predicted on.
+
+        None where the loader does not tell them, and where no callback of the run is a `ReadsPredictionIndices`.
+        """
+        return None if self._session is None else self._session.data.predicted_indices
+
+    @property
     def num_training_batches(self) -> int | float:
         """Training batches of an epoch on this rank; infinity where the data does not tell."""
         return 0 if self._session is None else self._session.data.num_training_batches
@@ -299,8 +307,12 @@ class DataProperties(TrainerBase):
 
     @property
     def accumulate_grad_batches(self) -> int:
-        """Batches of a full accumulation window."""
+        """Batches of a full accumulation window. During a fit it may be set where no window is open."""
         return self._runner.settings.accumulate_grad_batches if self._fit is None else self._fit.window.size
+
+    @accumulate_grad_batches.setter
+    def accumulate_grad_batches(self, batches: int) -> None:
+        self._runner.accumulate(batches)
 
     @property
     def enable_validation(self) -> bool:

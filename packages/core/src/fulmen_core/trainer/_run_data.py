@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from fulmen_core.data import EvaluationData, Sharding, TrainingCursor, hint_workers, in_fixed_order, training_loader
+from fulmen_core.data import (
+    EvaluationData,
+    IndexRecord,
+    Sharding,
+    TrainingCursor,
+    hint_workers,
+    in_fixed_order,
+    training_loader,
+)
 from fulmen_core.loop import RunParts
 from fulmen_core.random import RandomStates
 from fulmen_core.trainer._job import Job
 from fulmen_core.trainer._transfer import make_prefetch
 from fulmen_core.trainer._verify import has_validation
-from fulmen_interfaces import Hook, Stage
+from fulmen_interfaces import Hook, ReadsPredictionIndices, Stage
 
 
 class RunData:
@@ -86,8 +95,23 @@ class RunData:
             loaders = self._request(hook.value)
             if self._sharding is not None:
                 loaders = self._sharding.for_evaluation(loaders)
-            self._evaluation[stage] = EvaluationData(loaders, limit=limit, argument=argument, hook=hook.value)
+            indices = IndexRecord() if stage is Stage.PREDICT and self._indices_are_wanted else None
+            self._evaluation[stage] = EvaluationData(
+                loaders, limit=limit, argument=argument, hook=hook.value, indices=indices
+            )
         return self._evaluation[stage]
+
+    @property
+    def _indices_are_wanted(self) -> bool:
+        return any(
+            isinstance(one, ReadsPredictionIndices) and one.reads_prediction_indices for one in self._parts.callbacks
+        )
+
+    @property
+    def predicted_indices(self) -> Sequence[int] | None:
+        """Positions of the samples that are predicted now; None where they are not recorded or not known."""
+        data = self._evaluation.get(Stage.PREDICT)
+        return None if data is None or data.indices is None else data.indices.present
 
     @property
     def train_loader(self) -> Any:

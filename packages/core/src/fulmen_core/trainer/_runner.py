@@ -6,7 +6,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from os import PathLike, fspath
@@ -14,7 +14,7 @@ from typing import Any
 
 from fulmen_core.checkpoint import TorchCheckpointIO
 from fulmen_core.data import DataSource, LightningDataModule
-from fulmen_core.loop import Terminated
+from fulmen_core.loop import Terminated, on_device
 from fulmen_core.module import AttachedTrainer, LightningModule
 from fulmen_core.settings import configure, effective
 from fulmen_core.snapshot import dump
@@ -26,7 +26,16 @@ from fulmen_core.trainer._runs import run_evaluation, run_fit, run_prediction
 from fulmen_core.trainer._session import Ingredients, Session
 from fulmen_core.trainer._tuning import let_tune
 from fulmen_core.trainer._verify import verify
-from fulmen_interfaces import ModuleError, Stage, World, default_catalogue
+from fulmen_interfaces import (
+    ConfigurationError,
+    ModuleError,
+    Problem,
+    RunStatus,
+    SchedulesAccumulation,
+    Stage,
+    World,
+    default_catalogue,
+)
 
 _RUNS = {
     Stage.FIT: run_fit,
@@ -74,9 +83,10 @@ class Runner:
         if module is None:
             module, ckpt_path = self._last_module(ckpt_path)
         if not isinstance(module, LightningModule):
+            compiled = isinstance(getattr(module, "_orig_mod", None), LightningModule)
             raise ModuleError(
                 f"`Trainer.{stage}` was given a {type(module).__name__}, but needs a `LightningModule`. "
-                "Derive your module from `fulmen.LightningModule`."
+                + ("Compile it in place: `model.compile()`." if compiled else "Derive yours from it.")
             )
         source = DataSource.of(module, given=loaders, datamodule=datamodule, call=stage.value)
         path = checkpoint_path(ckpt_path, self.parts.callbacks)
@@ -89,10 +99,15 @@ class Runner:
         """Run a job in as many processes as the plan says, and return what it returned on rank zero."""
         work: Callable[[World], Any] = partial(_RUNS[job.stage], self.parts, job)
         if self.plan.launcher is not None:  # which may let another process do the work
+            self._choose_versions()
             work = partial(self._work, job, os.getpid())
         with _exit_codes():
             outcome = self._launcher.launch(work, self.plan.launch_settings)
         return outcome.bring(self.parts, job) if isinstance(outcome, Homecoming) else outcome
+
+    def _choose_versions(self) -> list[str | int | None]:
+        """Let loggers choose their version here, so that new processes do not each choose one; they remember it."""
+        return [logger.version for logger in self.parts.loggers]
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out earlier runs: processes that a run starts need not know of them."""
@@ -123,6 +138,24 @@ class Runner:
 
         engine.profiled("save_checkpoint", save)()
 
+    def accumulate(self, batches: int) -> None:
+        """Let the accumulation windows of the present fit have another size."""
+        fit = None if self.session is None or self.session.status is not RunStatus.RUNNING else self.session.fit
+        reason, remedy = "There is no fit under way.", "Pass it to the Trainer, or set it in `on_train_epoch_start`."
+        if fit is not None:
+            if fit.engine.module.automatic_optimization:
+                fit.window.resize(batches)
+                return
+            reason, remedy = "Optimisation is manual.", "Step every so many batches in `training_step` instead."
+        raise ConfigurationError([Problem("accumulate_grad_batches", batches, reason, remedy)])
+
+    def training_batches(self) -> Iterable[Any]:
+        """Return an epoch of training batches on the device, aside from the fit that is under way."""
+        fit = None if self.session is None else self.session.fit
+        if fit is None:
+            raise ModuleError("`trainer.training_batches` has some from `on_train_start` on. Call it there or later.")
+        return on_device(fit.engine, fit.cursor.aside(), 0)
+
     def stepping_batches(self, accumulate: int) -> int | float:
         """Return the optimizer steps of the whole fit, as far as they can be foreseen."""
         if self.session is None:
@@ -132,7 +165,12 @@ class Runner:
         settings, batches = self.settings, self.session.data.training().num_batches
         if settings.max_epochs == -1 or batches == math.inf:
             return math.inf if settings.max_steps == -1 else settings.max_steps
-        steps = math.ceil(batches / accumulate) * settings.max_epochs
+        schedule = next((one for one in self.session.parts.callbacks if isinstance(one, SchedulesAccumulation)), None)
+        if schedule is None:
+            steps = math.ceil(batches / accumulate) * settings.max_epochs
+        else:
+            epochs = range(settings.max_epochs)
+            steps = sum(math.ceil(batches / schedule.accumulation_at(epoch)) for epoch in epochs)
         return steps if settings.max_steps == -1 else min(steps, settings.max_steps)
 
     def _last_module(self, path: str | PathLike[str] | None) -> tuple[LightningModule, str | PathLike[str] | None]:

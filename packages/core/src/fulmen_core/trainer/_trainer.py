@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
@@ -159,6 +160,10 @@ class Trainer(
             print(*args, **kwargs)  # noqa: T201
         else:
             self._session.link.print(*args, **kwargs)
+
+    def training_batches(self) -> Iterable[Any]:
+        """Return an epoch of training batches on the device, during a fit; its position and counters stay."""
+        return self._runner.training_batches()
 
     @property
     def estimated_stepping_batches(self) -> int | float:
