@@ -25,6 +25,7 @@ OUR_WHEELS = WHEELS / "constraints.txt"
 
 BUILD_TOOLS = ["hatchling", "editables"]
 TEST_TOOLS = ["pytest", "pytest-xdist", "pytest-timeout", "hypothesis"]
+LIBRARIES_OF_USERS = ["torchmetrics", "onnx", "onnxscript", "matplotlib", "scikit-learn"]
 MINIMAL = ["fulmen-core", "fulmen-accelerator-cpu", "fulmen-strategy-single-device", "fulmen-precision"]
 
 
@@ -121,7 +122,7 @@ def minimal(session: nox.Session) -> None:
 def integration(session: nox.Session) -> None:
     """Behaviour that needs several packages, with all of them installed."""
     lend_base(session)
-    install(session, *BY_NAME, *BUILD_TOOLS)
+    install(session, *BY_NAME, *BUILD_TOOLS, *LIBRARIES_OF_USERS)
     pytest(session, "integration_tests", "--ignore=integration_tests/minimal")
 
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
 
-    from fulmen_tuner._curve import LearningRateCurve
-
 _LINE, _DOTS, _MARK = "#2a5db0", "#9db4d6", "#c8452d"
 _ROOM = 0.08
 _HEIGHT = 1.5
 
 
-def draw(curve: LearningRateCurve, *, suggested: float | None, show: bool, ax: Axes | None) -> Any:
+class Curve(Protocol):
+    """What is drawn."""
+
+    mode: Literal["exponential", "linear"]
+    results: dict[str, list[float]]
+    raw_losses: list[float]
+
+
+def draw(curve: Curve, *, suggested: float | None, show: bool, ax: Axes | None) -> Any:
     """Draw the losses by learning rate, and return the figure."""
     try:
         from matplotlib import pyplot
@@ -42,7 +48,7 @@ def draw(curve: LearningRateCurve, *, suggested: float | None, show: bool, ax: A
     return ax.get_figure()
 
 
-def _draw_losses(ax: Axes, curve: LearningRateCurve) -> None:
+def _draw_losses(ax: Axes, curve: Curve) -> None:
     rates, losses = curve.results["lr"], curve.results["loss"]
     ax.plot(rates, curve.raw_losses, ".", color=_DOTS, markersize=4, label="each step")
     ax.plot(rates, losses, color=_LINE, linewidth=2, label="smoothed")
@@ -63,7 +69,7 @@ def _view(losses: Sequence[float], raw: Sequence[float]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _mark(ax: Axes, curve: LearningRateCurve, suggested: float) -> None:
+def _mark(ax: Axes, curve: Curve, suggested: float) -> None:
     loss = curve.results["loss"][curve.results["lr"].index(suggested)]
     ax.axvline(suggested, color=_MARK, linewidth=1, linestyle=":", zorder=1)
     ax.plot([suggested], [loss], "o", color=_MARK, markersize=9, zorder=3, label=f"suggested: {suggested:.2g}")

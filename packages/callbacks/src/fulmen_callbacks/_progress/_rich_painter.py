@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
 from fulmen_callbacks._progress._painter import Bar, Metrics, clock, metric_text, speed
-
-if TYPE_CHECKING:
-    from fulmen_callbacks._progress._rich import RichProgressBarTheme
+from fulmen_callbacks._progress._theme import RichProgressBarTheme
 
 
 class RichPainter:

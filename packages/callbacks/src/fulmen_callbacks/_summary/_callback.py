@@ -9,7 +9,8 @@ from torch import nn
 
 from fulmen_callbacks._problems import at_least, refuse
 from fulmen_callbacks._progress._base import write_line
-from fulmen_callbacks._summary._summarize import Summary, summarize
+from fulmen_callbacks._summary._summarize import summarize
+from fulmen_callbacks._summary._text import Summary
 from fulmen_interfaces import Callback, CallbackRole, ModuleView, TrainerView
 
 

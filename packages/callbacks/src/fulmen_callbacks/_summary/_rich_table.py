@@ -8,8 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.table import Table
 
-from fulmen_callbacks._summary._summarize import Summary
-from fulmen_callbacks._summary._text import cells_of, columns_of, totals_of
+from fulmen_callbacks._summary._text import Summary, cells_of, columns_of, totals_of
 
 
 def show_table(summary: Summary, settings: dict[str, Any]) -> None:

@@ -3,52 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from fulmen_callbacks._problems import at_least, refuse
-from fulmen_callbacks._summary._text import as_text
-from fulmen_callbacks._summary._trace import LayerTrace, Size, trace_layers
+from fulmen_callbacks._summary._text import LayerSummary, Summary
+from fulmen_callbacks._summary._trace import LayerTrace, trace_layers
 
 OTHER_PARAMETERS = "other params"
 """The row of parameters that belong to no layer of the summary."""
-
-
-@dataclass(frozen=True)
-class LayerSummary:
-    """One row of a summary."""
-
-    name: str
-    type: str
-    parameters: int
-    mode: str
-    """`train` or `eval`."""
-    in_size: Size = None
-    out_size: Size = None
-    flops: int | None = None
-    """Floating point operations of one forward pass; None where there was none."""
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a model consists of. `str()` of it is a table."""
-
-    layers: tuple[LayerSummary, ...]
-    total_parameters: int
-    trainable_parameters: int
-    model_size: float
-    """Of all parameters in megabytes (10⁶ bytes), in their present types."""
-    modules_in_train_mode: int
-    modules_in_eval_mode: int
-    total_flops: int | None = None
-    has_sizes: bool = False
-    """Whether a forward pass was made."""
-
-    def __str__(self) -> str:
-        return as_text(self)
 
 
 def summarize(module: nn.Module, max_depth: int = 1, *, example_input: Any = None) -> Summary:

@@ -1,15 +1,47 @@
-"""Summaries as text."""
+"""What a summary holds, and how it reads as text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-if TYPE_CHECKING:
-    from fulmen_callbacks._summary._summarize import LayerSummary, Summary
-    from fulmen_callbacks._summary._trace import Size
+from fulmen_callbacks._summary._trace import Size
 
 _UNITS = ("", "K", "M", "B", "T", "Q")
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One row of a summary."""
+
+    name: str
+    type: str
+    parameters: int
+    mode: str
+    """`train` or `eval`."""
+    in_size: Size = None
+    out_size: Size = None
+    flops: int | None = None
+    """Floating point operations of one forward pass; None where there was none."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a model consists of. `str()` of it is a table."""
+
+    layers: tuple[LayerSummary, ...]
+    total_parameters: int
+    trainable_parameters: int
+    model_size: float
+    """Of all parameters in megabytes (10⁶ bytes), in their present types."""
+    modules_in_train_mode: int
+    modules_in_eval_mode: int
+    total_flops: int | None = None
+    has_sizes: bool = False
+    """Whether a forward pass was made."""
+
+    def __str__(self) -> str:
+        return as_text(self)
 
 
 def columns_of(summary: Summary) -> list[str]:

@@ -143,6 +143,7 @@ def train(fit: Fit) -> None:
     fit.switches = Switches.of(fit.engine.module)
     if fit.put_back is not None:
         fit.put_back()
+        fit.put_back = None
         _reopen_epoch(fit)
     run_epoch = fit.engine.profiled("training_epoch", train_epoch)
     while not fit.is_done():

@@ -24,7 +24,7 @@ from fulmen_core.trainer._job import Job
 from fulmen_core.trainer._places import checkpoint_path
 from fulmen_core.trainer._runs import run_evaluation, run_fit, run_prediction
 from fulmen_core.trainer._session import Ingredients, Session
-from fulmen_core.trainer._tuning import let_tune
+from fulmen_core.trainer._turn import let_tune
 from fulmen_core.trainer._verify import verify
 from fulmen_interfaces import (
     ConfigurationError,

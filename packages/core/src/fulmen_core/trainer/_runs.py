@@ -50,22 +50,29 @@ def run_fit(ingredients: Ingredients, job: Job, world: World) -> None:
     """
     with open_session(ingredients, job, world) as session:
         session.set_up()
-        checkpoint = read_checkpoint(session, ingredients.checkpoint_io)
-        engine = _prepared_for_training(session)
-        if checkpoint is not None:
-            restore_weights(engine, checkpoint, str(session.job.ckpt_path))
-        engine.hooks.both(Hook.ON_FIT_START)()
-        session.log_hyperparameters()
-        engine.loggers.log_graph(engine.module)
-        _warn(engine, job)
-        if checkpoint is not None:
-            restore_optimizers(engine, checkpoint, str(session.job.ckpt_path))
-            restore_progress(engine, checkpoint, str(session.job.ckpt_path))
-        fit = _make_fit(session, engine)
-        if checkpoint is not None:
-            restore_position(engine, fit, checkpoint)
+        fit = _begin_fit(session)
         train(fit)
-        engine.hooks.both(Hook.ON_FIT_END)()
+        fit.engine.hooks.both(Hook.ON_FIT_END)()
+
+
+def _begin_fit(session: Session) -> Fit:
+    """Do what comes between set-up and training. When it returns, the checkpoint's memory is free again."""
+    checkpoint = read_checkpoint(session, session.ingredients.checkpoint_io)
+    path = str(session.job.ckpt_path)
+    engine = _prepared_for_training(session)
+    if checkpoint is not None:
+        restore_weights(engine, checkpoint, path)
+    engine.hooks.both(Hook.ON_FIT_START)()
+    session.log_hyperparameters()
+    engine.loggers.log_graph(engine.module)
+    _warn(engine, session.job)
+    if checkpoint is not None:
+        restore_optimizers(engine, checkpoint, path)
+        restore_progress(engine, checkpoint, path)
+    fit = _make_fit(session, engine)
+    if checkpoint is not None:
+        restore_position(engine, fit, checkpoint)
+    return fit
 
 
 def run_evaluation(ingredients: Ingredients, job: Job, world: World) -> list[dict[str, float]]:

@@ -1,4 +1,4 @@
-"""Tuning before a run: whose turn it is, and the way to the tuner that is installed."""
+"""Tuning as the 1.x documents teach it: the way to the tuner that is installed."""
 
 from __future__ import annotations
 
@@ -6,27 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fulmen_core.trainer._properties import TrainerBase
-from fulmen_interfaces import TUNERS, Stage, SupportsTuning, Tuner, default_catalogue
+from fulmen_interfaces import TUNERS, Tuner, default_catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from fulmen_core.module import LightningModule
-    from fulmen_core.trainer._job import Job
-    from fulmen_interfaces import Callback
-
-
-def let_tune(trainer: Any, callbacks: Sequence[Callback], job: Job, loaders: Mapping[str, Any]) -> None:
-    """Let callbacks that try things out do so before the job is run. `loaders` are those passed, by hook."""
-    tuning = [callback for callback in callbacks if isinstance(callback, SupportsTuning)]
-    if not tuning or (job.stage is Stage.FIT and job.ckpt_path is not None):
-        return
-    data: dict[str, Any] = {"datamodule": job.datamodule}
-    for hook, given in loaders.items():
-        if given is not None and given is not job.datamodule:  # which may stand in the place of loaders
-            data[f"{hook}s" if job.stage is Stage.FIT else "dataloaders"] = given
-    for callback in tuning:
-        callback.tune(trainer, job.module, job.stage.value, data)
 
 
 class TuningMethods(TrainerBase):

@@ -1,0 +1,31 @@
+"""Checkpoints as artifacts."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Literal
+
+from fulmen_interfaces import CheckpointCallback
+from fulmen_logger_wandb._checkpoints import Saved, description
+
+if TYPE_CHECKING:
+    from wandb import Run
+
+
+def log_checkpoint(
+    run: Run,
+    saved: Saved,
+    callback: CheckpointCallback,
+    *,
+    name: str,
+    policy: Literal["mutable", "immutable"],
+) -> None:
+    """Make a checkpoint, a file or a folder, the newest version of the run's artifact of that name."""
+    import wandb
+
+    artifact = wandb.Artifact(name, type="model", metadata=description(saved, callback))
+    if os.path.isdir(saved.path):
+        artifact.add_dir(saved.path, name="model.ckpt", policy=policy)
+    else:
+        artifact.add_file(saved.path, name="model.ckpt", policy=policy)
+    run.log_artifact(artifact, aliases=saved.aliases)
