@@ -155,6 +155,14 @@ def dev(session: nox.Session) -> None:
 
 
 @nox.session(requires=["base", "wheels"])
+def long(session: nox.Session) -> None:
+    """Runs that are killed by the hundred, while they train and while they write."""
+    lend_base(session)
+    install(session, *BY_NAME)
+    pytest(session, "integration_tests/resume", "-m", "long")
+
+
+@nox.session(requires=["base", "wheels"])
 def bench(session: nox.Session) -> None:
     """What a step costs, beside a plain loop and beside Lightning."""
     lend_base(session)

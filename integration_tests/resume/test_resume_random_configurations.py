@@ -49,3 +49,14 @@ def test_every_batch_can_be_the_last_before_a_cut(case: Case) -> None:
 def test_worker_processes_read_on_where_they_were(case: Case) -> None:
     report = verify_resume(case.make_module, case.make_data, trainer_arguments=case.trainer_arguments(), cuts=[3, 7])
     assert report.exact, str(report)
+
+
+def test_several_processes_go_on_together() -> None:
+    """Each rank has data, random numbers and gradients of its own; the cut is in an open window."""
+    pytest.importorskip("fulmen_strategy_ddp")
+    case = Case(accumulate=2, augment="torch", val_check_interval=2)
+    processes = {"accelerator": "cpu", "devices": 2, "strategy": "ddp_fork"}
+    arguments = {**case.trainer_arguments(), **processes, "max_epochs": 1}
+    report = verify_resume(case.make_module, case.make_data, trainer_arguments=arguments, cuts=[1])
+    assert report.batches == 3
+    assert report.exact, str(report)

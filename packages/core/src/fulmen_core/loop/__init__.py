@@ -5,7 +5,7 @@ from __future__ import annotations
 from fulmen_core.loop._clock import StopRule, ValidationClock
 from fulmen_core.loop._configure import needs_closure, read_configuration
 from fulmen_core.loop._engine import Engine, RunControl, RunParts, Transfer
-from fulmen_core.loop._evaluate import TEST, VALIDATION, evaluate, on_device, predict
+from fulmen_core.loop._evaluate import TEST, VALIDATION, by_loader, evaluate, on_device, predict
 from fulmen_core.loop._fit import Fit, FitHooks, sanity_check, train
 from fulmen_core.loop._hook_table import HookTable, nothing, overridden
 from fulmen_core.loop._optimise import (
@@ -55,6 +55,7 @@ __all__ = [
     "ValidationClock",
     "accepted_arguments",
     "bind_step",
+    "by_loader",
     "evaluate",
     "needs_closure",
     "nothing",

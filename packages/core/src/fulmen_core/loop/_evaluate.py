@@ -79,8 +79,8 @@ def evaluate(
     step_number: int,
     at_most: int | float = math.inf,
     before_end: Callable[[], None] | None = None,
-) -> list[dict[str, float]]:
-    """Run validation or test once and return the logged epoch values, one dict per loader.
+) -> dict[str, Value]:
+    """Run validation or test once and return the logged epoch values, which may still lie on the device.
 
     ::
 
@@ -115,7 +115,7 @@ def evaluate(
         if before_end is not None:
             before_end()
         engine.hooks.late(names.end, group)()
-    return by_loader(values, group, len(data.loaders))
+    return values
 
 
 def run_batches(

@@ -14,6 +14,7 @@ from fulmen_core.loop import (
     Engine,
     Fit,
     Phase,
+    by_loader,
     evaluate,
     predict,
     read_configuration,
@@ -87,7 +88,8 @@ def run_evaluation(ingredients: Ingredients, job: Job, world: World) -> list[dic
         data = session.data.evaluation()
         if _has_no_batch(session, data):
             return []
-        results = evaluate(engine, names, data, stage=stage, step_number=engine.progress.global_step)
+        values = evaluate(engine, names, data, stage=stage, step_number=engine.progress.global_step)
+        results = by_loader(values, engine.recorder.evaluation, len(data.loaders))
         if job.verbose and world.is_global_zero:
             table = results_table(results, job.stage.value)
             if table:

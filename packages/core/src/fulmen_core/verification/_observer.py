@@ -51,7 +51,10 @@ class Cut:
 
 @dataclass
 class Observer(Callback):
-    """Counts training batches, writes a checkpoint where one of `batches` ends, and another when training is over."""
+    """Counts training batches, writes a checkpoint where one of `batches` ends, and another when training is over.
+
+    What it saw is in the checkpoints, so that nothing need come back from the processes of a run.
+    """
 
     order: ClassVar[CallbackOrder] = CallbackOrder.CHECKPOINT
 
@@ -84,7 +87,12 @@ class Observer(Callback):
         trainer.save_checkpoint(self.final_path)
 
     def on_save_checkpoint(self, trainer: TrainerView, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        checkpoint[KEY] = {"logged": list(self.logger.records), "metrics": dict(trainer.callback_metrics)}
+        checkpoint[KEY] = {
+            "logged": list(self.logger.records),
+            "metrics": dict(trainer.callback_metrics),
+            "done": self.done,
+            "cuts": [(cut.batch, cut.place, cut.path) for cut in self.cuts],
+        }
 
     def _cut(self, trainer: TrainerView, place: str) -> None:
         if self.done in self.batches:

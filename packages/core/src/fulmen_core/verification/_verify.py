@@ -69,12 +69,10 @@ def verify_resume(
     data = _Experiment(make_module, make_data, trainer_arguments, seed)
     with isolate_rng(), _same_environment(), _directory(directory) as root:
         plain = data.run(os.path.join(root, "plain"))
-        batches = _chosen(cuts, plain.done, seed)
-        saving = data.run(os.path.join(root, "saving"), batches)
-        expected = _outcome(plain.final_path)
-        repeated = _compare(expected, _outcome(saving.final_path), logged_before=0)
-        results = () if repeated else tuple(data.resume(cut, expected) for cut in saving.cuts)
-        return ResumeReport(plain.done, repeated, results)
+        saving = data.run(os.path.join(root, "saving"), _chosen(cuts, plain["done"], seed))
+        repeated = _compare(plain, saving, logged_before=0)
+        results = () if repeated else tuple(data.resume(Cut(*cut), plain) for cut in saving["cuts"])
+        return ResumeReport(plain["done"], repeated, results)
 
 
 @dataclass(frozen=True)
@@ -86,23 +84,22 @@ class _Experiment:
     trainer_arguments: Mapping[str, Any] | Callable[[], Mapping[str, Any]]
     seed: int
 
-    def run(self, folder: str, batches: Sequence[int] = (), ckpt_path: str | None = None) -> Observer:
-        """Train, from the start or from a checkpoint."""
+    def run(self, folder: str, batches: Sequence[int] = (), ckpt_path: str | None = None) -> dict[str, Any]:
+        """Train, from the start or from a checkpoint, and return what came of it."""
         seed_everything(self.seed, workers=workers_are_seeded(), verbose=False)
         module, data = self.make_module(), _as_fit_takes_it(self.make_data())
         observer = Observer(MemoryLogger(), folder, batches)
         self._trainer(observer).fit(module, **data, ckpt_path=ckpt_path)
-        return observer
+        return _seen(observer.final_path)
 
     def resume(self, cut: Cut, expected: Mapping[str, Any]) -> CutResult:
         """Go on from a cut, and compare how that comes out."""
-        before = len(TorchCheckpointIO().load(cut.path, weights_only=False)[KEY]["logged"])
+        before = len(_seen(cut.path)["logged"])
         try:
-            observer = self.run(f"{cut.path}.resumed", ckpt_path=cut.path)
+            found = self.run(f"{cut.path}.resumed", ckpt_path=cut.path)
         except Exception as error:
             return CutResult(cut.batch, cut.place, failure=f"{type(error).__name__}: {error}")
-        difference = _compare(expected, _outcome(observer.final_path), logged_before=before)
-        return CutResult(cut.batch, cut.place, difference)
+        return CutResult(cut.batch, cut.place, _compare(expected, found, logged_before=before))
 
     def _trainer(self, observer: Observer) -> Trainer:
         given = self.trainer_arguments() if callable(self.trainer_arguments) else copy.deepcopy(self.trainer_arguments)
@@ -124,8 +121,8 @@ def _as_fit_takes_it(data: Any) -> dict[str, Any]:
     return {"train_dataloaders": data}
 
 
-def _outcome(path: str) -> dict[str, Any]:
-    """Return what is compared of a run, from the checkpoint of its end."""
+def _seen(path: str) -> dict[str, Any]:
+    """Return a checkpoint, and what the observer saw until then."""
     checkpoint = TorchCheckpointIO().load(path, map_location="cpu", weights_only=False)
     return {**checkpoint, **checkpoint[KEY]}
 
