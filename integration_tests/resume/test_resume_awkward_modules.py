@@ -55,6 +55,12 @@ class FreezesInEveryEpoch(Base):
         self.body.eval()
 
 
+class LeavesValidationItsOwnWay(Base):
+    def on_validation_model_train(self) -> None:
+        self.train()
+        self.body.eval()
+
+
 class Unfreezes(Base):
     def on_train_start(self) -> None:
         self.body.requires_grad_(False)
@@ -207,6 +213,7 @@ CASES: dict[str, Made] = {
         kind.__name__: (kind, both, {})
         for kind in (
             FreezesInEveryEpoch,
+            LeavesValidationItsOwnWay,
             Unfreezes,
             LogsAndDrawsInHooks,
             LogsOneNameInTwoHooks,

@@ -20,7 +20,7 @@ from fulmen_core.loop._profile import Profiling
 from fulmen_core.loop._progress import Counter, FitProgress, Phase
 from fulmen_core.loop._schedulers import SchedulerSteps
 from fulmen_core.loop._signals import SignalWatch, Terminated
-from fulmen_core.loop._standing import Standing, Switches, turn
+from fulmen_core.loop._standing import Standing, Switches
 from fulmen_core.loop._steps import StepEntry, accepted_arguments, bind_step
 from fulmen_core.loop._window import AccumulationWindow
 
@@ -65,5 +65,4 @@ __all__ = [
     "read_configuration",
     "sanity_check",
     "train",
-    "turn",
 ]

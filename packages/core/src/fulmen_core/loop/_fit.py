@@ -16,6 +16,7 @@ from fulmen_core.loop._optimise import Optimisation
 from fulmen_core.loop._progress import FitProgress, Phase
 from fulmen_core.loop._schedulers import SchedulerSteps
 from fulmen_core.loop._standing import Standing, Switches
+from fulmen_core.loop._take_up import take_up
 from fulmen_core.loop._window import AccumulationWindow
 from fulmen_core.random import RandomStates
 from fulmen_interfaces import Hook, RunningStage
@@ -64,7 +65,7 @@ class Fit:
     put_back: Callable[[], None] | None = None
     """Puts back what a checkpoint holds and `on_train_start` may have changed."""
     switches: Switches | None = None
-    """How they stood when training began."""
+    """How they stood before the sanity check and `on_train_start`."""
     paused: Standing | None = None
     """How things stood when the validation that runs began."""
 
@@ -140,28 +141,12 @@ def train(fit: Fit) -> None:
         return
     hooks = fit.engine.hooks
     hooks.both(Hook.ON_TRAIN_START)()
-    fit.switches = Switches.of(fit.engine.module)
-    if fit.put_back is not None:
-        fit.put_back()
-        fit.put_back = None
-        _reopen_epoch(fit)
+    take_up(fit)
     run_epoch = fit.engine.profiled("training_epoch", train_epoch)
     while not fit.is_done():
         run_epoch(fit)
         fit.engine.signals.check()
     hooks.both(Hook.ON_TRAIN_END)()
-
-
-def _reopen_epoch(fit: Fit) -> None:
-    """Go on with an epoch that a limit had cut short, where that limit is further away now."""
-    progress = fit.progress
-    if (
-        progress.phase is Phase.EPOCH_ENDED
-        and fit.cursor.is_open
-        and not (progress.is_last_batch or progress.skip_epoch or fit.must_stop())
-    ):
-        progress.phase = Phase.IN_EPOCH
-        progress.epochs.processed -= 1
 
 
 def train_epoch(fit: Fit) -> None:

@@ -30,21 +30,21 @@ class Switches:
             {name: parameter.requires_grad for name, parameter in module.named_parameters()},
         )
 
+    def turn(self, module: nn.Module, changes: Mapping[str, Mapping[str, bool]]) -> None:
+        """Turn a module's switches as they stood here, but for those that `since` returned."""
+        training = {**self.training, **changes["training"]}
+        requires_grad = {**self.requires_grad, **changes["requires_grad"]}
+        for name, part in module.named_modules():
+            part.training = training.get(name, part.training)
+        for name, parameter in module.named_parameters():
+            parameter.requires_grad_(requires_grad.get(name, parameter.requires_grad))
+
     def since(self, before: Switches) -> dict[str, dict[str, bool]]:
         """Return those that stood otherwise before, as plain values."""
         return {
             "training": _changed(before.training, self.training),
             "requires_grad": _changed(before.requires_grad, self.requires_grad),
         }
-
-
-def turn(module: nn.Module, changes: Mapping[str, Mapping[str, bool]]) -> None:
-    """Turn what `Switches.since` returned, where it is still there."""
-    for name, part in module.named_modules():
-        part.training = changes["training"].get(name, part.training)
-    for name, parameter in module.named_parameters():
-        if name in changes["requires_grad"]:
-            parameter.requires_grad_(changes["requires_grad"][name])
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from fulmen_core.logging import restore_metric_states, restore_training_records
-from fulmen_core.loop import Counter, Engine, Fit, FitProgress, Phase, RunParts, turn
+from fulmen_core.loop import Counter, Engine, Fit, FitProgress, Phase, RunParts
 from fulmen_core.random import RandomStates
 from fulmen_core.snapshot._keys import FORMAT_VERSION, OWN_KEY, SCALER_KEY
 from fulmen_core.snapshot._lightning_loops import progress_from
@@ -160,16 +160,16 @@ def restore_position(engine: Engine, fit: Fit, checkpoint: Mapping[str, Any]) ->
     fit.cursor.load_state_dict(mine["data"])
     if fit.validation is not None and mine["validation"] is not None:
         fit.validation.load_state_dict(mine["validation"])
-    fit.put_back = partial(_put_back, engine, own, mine)
+    fit.put_back = partial(_put_back, engine, fit, own, mine)
 
 
-def _put_back(engine: Engine, own: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+def _put_back(engine: Engine, fit: Fit, own: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
     """Put back what the hooks up to `on_train_start`, which ran again, may have changed."""
     module = engine.module
     restore_training_records(engine.recorder, module, mine["records"])
     restore_metric_states(module, mine["metrics"])
-    if own["switches"]:
-        turn(module, own["switches"])
+    if fit.switches is not None and own["switches"]:
+        fit.switches.turn(module, own["switches"])
     parameters = dict(module.named_parameters())
     for name, gradient in mine["gradients"].items():
         parameters[name].grad = gradient.to(parameters[name].device)

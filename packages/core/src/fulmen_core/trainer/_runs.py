@@ -14,6 +14,7 @@ from fulmen_core.loop import (
     Engine,
     Fit,
     Phase,
+    Switches,
     by_loader,
     evaluate,
     predict,
@@ -165,11 +166,12 @@ def _prepared_for_evaluation(session: Session) -> Engine:
 
 def _make_fit(session: Session, engine: Engine) -> Fit:
     """Load the data in the order in which it is needed, check it, and put the fit together."""
+    switches = Switches.of(engine.module)
     if session.data.checks_sanity and engine.progress.phase in (Phase.BETWEEN_EPOCHS, Phase.EPOCH_ENDED):
         sanity_check(engine, session.data.sanity)
     cursor = session.data.training()
     fit = assemble_fit(engine, session.link, cursor, session.data.validation())
-    fit.reload = session.reload
+    fit.reload, fit.switches = session.reload, switches
     session.fit = fit
     return fit
 
