@@ -25,7 +25,7 @@ OUR_WHEELS = WHEELS / "constraints.txt"
 
 BUILD_TOOLS = ["hatchling", "editables"]
 TEST_TOOLS = ["pytest", "pytest-xdist", "pytest-timeout", "hypothesis"]
-LIBRARIES_OF_USERS = ["torchmetrics", "onnx", "onnxscript", "matplotlib", "scikit-learn"]
+LIBRARIES_OF_USERS = ["torchmetrics", "tqdm", "onnx", "onnxscript", "matplotlib", "scikit-learn"]
 MINIMAL = ["fulmen-core", "fulmen-accelerator-cpu", "fulmen-strategy-single-device", "fulmen-precision"]
 
 
