@@ -45,6 +45,8 @@ class OptimiserHooks:
     """`backward` where it is overridden."""
     optimizer_step: HookCall | None
     """`optimizer_step` where it is overridden."""
+    zero_grad_unseen: bool
+    """Whether no hook is called when gradients are cleared, and no profiler measures it."""
     keep_outputs: bool
     """Whether anybody receives the step's outputs."""
 
@@ -121,11 +123,16 @@ class AutomaticOptimisation:
         self._scope = scope
         self._progress = progress
         self._keep_outputs = gradients.hooks.keep_outputs or self._by_closure
+        # Where nobody sees the moment, memory is freed before the forward pass takes its own.
+        self._clears_first = gradients.hooks.zero_grad_unseen and not self._by_closure
 
     def __call__(self, batch: Any, batch_idx: int, *extra: Any) -> Any:
         """Run one batch within the present window; `extra` goes to the step."""
+        window = self._window
         self._recorder.scope = self._scope
-        if not self._window.closes:
+        if window.opens and self._clears_first:
+            self._optimizer.zero_grad()
+        if not window.closes:
             with self._gradients.prepared.no_sync():
                 return self._backward(self._step(batch, batch_idx, *extra), batch_idx)
         if self._by_closure:
@@ -138,7 +145,7 @@ class AutomaticOptimisation:
     def _backward(self, returned: Any, batch_idx: int) -> Any:
         window, gradients = self._window, self._gradients
         loss = returned if type(returned) is Tensor else loss_of(returned)
-        if window.opens:
+        if window.opens and not self._clears_first:
             gradients.zero_grad(self._optimizer, batch_idx)
         if loss is None:
             return {}
@@ -150,8 +157,8 @@ class AutomaticOptimisation:
         return detached_outputs(returned, loss) if self._keep_outputs else None
 
     def _finish(self) -> None:
-        correction = self._window.correction
-        if correction != 1.0:
+        window = self._window
+        if window.size != 1 and (correction := window.correction) != 1.0:
             for parameter in self._parameters():
                 if parameter.grad is not None:
                     parameter.grad.mul_(correction)

@@ -72,15 +72,17 @@ def assemble_fit(engine: Engine, link: ModuleLink, cursor: TrainingCursor, valid
 
 def _hooks(engine: Engine) -> OptimiserHooks:
     hooks = engine.hooks
+    before_zero_grad, zero_grad = hooks.both(Hook.ON_BEFORE_ZERO_GRAD), _if_overridden(engine, Hook.OPTIMIZER_ZERO_GRAD)
     return OptimiserHooks(
-        before_zero_grad=hooks.both(Hook.ON_BEFORE_ZERO_GRAD),
+        before_zero_grad=before_zero_grad,
         before_backward=hooks.both(Hook.ON_BEFORE_BACKWARD),
         after_backward=hooks.both(Hook.ON_AFTER_BACKWARD),
         before_optimizer_step=hooks.both(Hook.ON_BEFORE_OPTIMIZER_STEP),
         clip=_clip(engine),
-        zero_grad=_if_overridden(engine, Hook.OPTIMIZER_ZERO_GRAD),
+        zero_grad=zero_grad,
         backward=_if_overridden(engine, Hook.BACKWARD),
         optimizer_step=_if_overridden(engine, Hook.OPTIMIZER_STEP),
+        zero_grad_unseen=before_zero_grad is nothing and zero_grad is None and engine.profiling.profiler is None,
         keep_outputs=hooks.both(Hook.ON_TRAIN_BATCH_END) is not nothing,
     )
 
