@@ -68,7 +68,7 @@ class Logger(ABC):
         """Write what is held back. Called after each flush of metrics and at the end."""
 
     def finalize(self, status: str) -> None:
-        """End the run with `finished`, `interrupted` or `failed`."""
+        """End the run with `success`, `interrupted` or `failed`."""
         self.save()
 
 

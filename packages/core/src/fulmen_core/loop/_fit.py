@@ -16,7 +16,6 @@ from fulmen_core.loop._optimise import Optimisation
 from fulmen_core.loop._progress import FitProgress, Phase
 from fulmen_core.loop._schedulers import SchedulerSteps
 from fulmen_core.loop._standing import Standing, Switches
-from fulmen_core.loop._take_up import take_up
 from fulmen_core.loop._window import AccumulationWindow
 from fulmen_core.random import RandomStates
 from fulmen_interfaces import Hook, RunningStage
@@ -141,12 +140,41 @@ def train(fit: Fit) -> None:
         return
     hooks = fit.engine.hooks
     hooks.both(Hook.ON_TRAIN_START)()
-    take_up(fit)
+    _take_up(fit)
     run_epoch = fit.engine.profiled("training_epoch", train_epoch)
     while not fit.is_done():
         run_epoch(fit)
         fit.engine.signals.check()
     hooks.both(Hook.ON_TRAIN_END)()
+
+
+def _take_up(fit: Fit) -> None:
+    """Put back what a checkpoint holds, and do what was left of the hook in which it was written."""
+    if fit.put_back is None:
+        return
+    fit.put_back()
+    fit.put_back = None
+    _leave_validation(fit)
+    _reopen_epoch(fit)
+
+
+def _leave_validation(fit: Fit) -> None:
+    """Go the user's own way out of a validation at whose end the checkpoint was written."""
+    hooks, leave = fit.engine.hooks, Hook.ON_VALIDATION_MODEL_TRAIN
+    if fit.progress.phase is Phase.VALIDATED and hooks.of_module(leave) is not None:
+        hooks.module_only(leave)()
+
+
+def _reopen_epoch(fit: Fit) -> None:
+    """Go on with an epoch that a limit had cut short, where that limit is further away now."""
+    progress = fit.progress
+    if (
+        progress.phase is Phase.EPOCH_ENDED
+        and fit.cursor.is_open
+        and not (progress.is_last_batch or progress.skip_epoch or fit.must_stop())
+    ):
+        progress.phase = Phase.IN_EPOCH
+        progress.epochs.processed -= 1
 
 
 def train_epoch(fit: Fit) -> None:
