@@ -48,6 +48,7 @@ from fulmen_interfaces._errors import (
     CheckpointError,
     ConfigurationError,
     DataError,
+    DivergenceError,
     DuplicatePlugin,
     FulmenError,
     LoggingError,
@@ -58,8 +59,16 @@ from fulmen_interfaces._errors import (
     StepOutputError,
     UnknownPlugin,
 )
+from fulmen_interfaces._every import EXAMPLES, Every, HasSchedule, Unit
 from fulmen_interfaces._hooks import Hook
-from fulmen_interfaces._launch import ClusterEnvironment, InProcessLauncher, Launcher, LaunchSettings
+from fulmen_interfaces._launch import (
+    ChecksLaunch,
+    ClusterEnvironment,
+    InProcessLauncher,
+    Launcher,
+    LaunchSettings,
+    SupportsRequeue,
+)
 from fulmen_interfaces._logger import Logger, SilentExperiment
 from fulmen_interfaces._names import KNOWN_DISTRIBUTIONS, did_you_mean
 from fulmen_interfaces._params import PlainValue, flat_params, plain_params, plain_value
@@ -68,6 +77,7 @@ from fulmen_interfaces._precision import ALL_DTYPES, DType, GradScaler, Precisio
 from fulmen_interfaces._profiler import Profiler, SupportsModuleProfiling
 from fulmen_interfaces._rank import get_rank, rank_zero_info, rank_zero_only, rank_zero_warn
 from fulmen_interfaces._schedule import LRSchedulerConfig
+from fulmen_interfaces._sharded import SavedOptimizer, SavedState, StateDictType, SupportsShardedCheckpoint
 from fulmen_interfaces._specs import (
     CallbackSpec,
     CheckpointIOSpec,
@@ -91,8 +101,9 @@ from fulmen_interfaces._strategy import (
     StateAccess,
     Strategy,
     StrategySpec,
+    SupportsJointEvaluation,
+    SupportsLossScaling,
     SupportsModuleInit,
-    SupportsShardedCheckpoint,
 )
 from fulmen_interfaces._tuning import SupportsTuning, Tuner
 from fulmen_interfaces._views import (
@@ -105,10 +116,11 @@ from fulmen_interfaces._views import (
     SchedulesAccumulation,
     SupportsAccelerator,
     SupportsPredictionIndices,
+    SupportsStrategy,
     SupportsTrainingData,
     TrainerView,
 )
-from fulmen_interfaces._world import Collectives, ReduceOp, SingleProcessCollectives, World
+from fulmen_interfaces._world import Collectives, Notes, ReduceOp, SingleProcessCollectives, SupportsNotes, World
 
 __all__ = [
     "ACCELERATORS",
@@ -117,6 +129,7 @@ __all__ = [
     "CHECKPOINT_IO",
     "CLUSTER_ENVIRONMENTS",
     "DISABLED_PLUGINS_VARIABLE",
+    "EXAMPLES",
     "KNOWN_DISTRIBUTIONS",
     "LAUNCHERS",
     "LOGGERS",
@@ -139,6 +152,7 @@ __all__ = [
     "CheckpointIO",
     "CheckpointIOSpec",
     "CheckpointView",
+    "ChecksLaunch",
     "ClipAlgorithm",
     "ClusterEnvironment",
     "ClusterEnvironmentSpec",
@@ -147,14 +161,17 @@ __all__ = [
     "DType",
     "DataError",
     "DataView",
+    "DivergenceError",
     "DuplicatePlugin",
     "Entry",
+    "Every",
     "ForwardPass",
     "Found",
     "FulmenError",
     "GradScaler",
     "GradientClipping",
     "GradientPass",
+    "HasSchedule",
     "Hook",
     "InProcessLauncher",
     "LRSchedulerConfig",
@@ -167,6 +184,7 @@ __all__ = [
     "MetricsView",
     "ModuleError",
     "ModuleView",
+    "Notes",
     "Placement",
     "PlainValue",
     "PluginError",
@@ -189,11 +207,14 @@ __all__ = [
     "Role",
     "RunStatus",
     "RunningStage",
+    "SavedOptimizer",
+    "SavedState",
     "SchedulesAccumulation",
     "SilentExperiment",
     "SingleProcessCollectives",
     "Stage",
     "StateAccess",
+    "StateDictType",
     "StepOutputError",
     "Strategy",
     "StrategySpec",
@@ -201,18 +222,24 @@ __all__ = [
     "SupportsAsyncTransfer",
     "SupportsDeviceStats",
     "SupportsFindingLast",
+    "SupportsJointEvaluation",
     "SupportsLazyExecution",
+    "SupportsLossScaling",
     "SupportsMemoryRecovery",
     "SupportsModuleInit",
     "SupportsModuleProfiling",
+    "SupportsNotes",
     "SupportsPredictionIndices",
     "SupportsRandomState",
+    "SupportsRequeue",
     "SupportsShardedCheckpoint",
+    "SupportsStrategy",
     "SupportsTrainingData",
     "SupportsTuning",
     "TrainerView",
     "Tuner",
     "TunerSpec",
+    "Unit",
     "UnknownPlugin",
     "World",
     "default_catalogue",

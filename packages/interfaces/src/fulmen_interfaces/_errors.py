@@ -14,6 +14,7 @@
     ├── DataError               the data cannot be read as the run needs it
     ├── CheckpointError         a checkpoint cannot be written or read; holds the path
     └── RankError               one process of several failed, or the processes no longer agree
+        └── DivergenceError     the processes were found at different places, each named by file and line
 """
 
 from __future__ import annotations
@@ -112,3 +113,7 @@ class CheckpointError(FulmenError):
 
 class RankError(FulmenError, RuntimeError):
     """One process of several failed, or the processes no longer do the same."""
+
+
+class DivergenceError(RankError):
+    """The processes do different things, so they would wait for each other for ever. Says where each of them is."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
+from fulmen_interfaces._errors import Problem
 from fulmen_interfaces._world import World
 
 R = TypeVar("R")
@@ -45,6 +46,37 @@ class ClusterEnvironment(Protocol):
 
     def world(self) -> World:
         """Return the place of the calling process."""
+        ...
+
+
+@runtime_checkable
+class ChecksLaunch(Protocol):
+    """An environment that can say more of processes that do not fit than that their number is wrong."""
+
+    def problems(self, settings: LaunchSettings) -> Sequence[Problem]:
+        """Return what is wrong with the processes that were started, given what the run wants; empty for nothing."""
+        ...
+
+
+@runtime_checkable
+class SupportsRequeue(Protocol):
+    """An environment whose scheduler warns of a job's end by a signal, and can run the job again."""
+
+    @property
+    def requeue_signal(self) -> int | None:
+        """The signal that warns; None: the job is not to be run again, and signals are left alone."""
+        ...
+
+    @property
+    def job_id(self) -> str:
+        """What stays the same when the job is run again; part of a file's name."""
+        ...
+
+    def requeue(self) -> None:
+        """Ask the scheduler to run the job again. Called on rank zero, once a checkpoint of the run is written.
+
+        Raises RankError where the scheduler refuses.
+        """
         ...
 
 

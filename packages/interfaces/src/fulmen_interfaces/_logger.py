@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 class Logger(ABC):
     """Base of all loggers. The run calls every method on rank zero only, with plain numbers."""
 
+    ends_run_on_failure: bool = False
+    """Whether an error of this logger ends the run. If not, it is reported, and the logger left out from then on."""
+
     @property
     @abstractmethod
     def name(self) -> str | None:

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from fulmen_interfaces._plugin import PluginSpec
-from fulmen_interfaces._precision import ALL_DTYPES, DType, Precision
+from fulmen_interfaces._precision import ALL_DTYPES, DType, GradScaler, Precision
 from fulmen_interfaces._world import Collectives, World
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class PrepareRequest:
     clipping: GradientClipping | None = None
     accumulate_grad_batches: int = 1
     sync_batchnorm: bool = False
+    training: bool = True
+    """Whether steps will be taken. Strategies that can make optimizers themselves make none for evaluation alone."""
 
 
 class ForwardPass(Protocol):
@@ -166,7 +168,12 @@ class Strategy(Protocol):
 
     @property
     def collectives(self) -> Collectives:
-        """How its processes speak to each other; valid between `start` and `teardown`."""
+        """How its processes speak to each other, from `start` on.
+
+        Processes may stay joined after `teardown`, for a checkpoint is often saved after a run: what this returned
+        during the run then still works, as long as all of them call it. Asked after `teardown`, it may be that of a
+        process that is alone.
+        """
         ...
 
     def start(self, placement: Placement) -> None:
@@ -216,26 +223,45 @@ class StrategySpec(PluginSpec[Strategy]):
     """Types that the whole model can be converted to."""
     loss_scaling: bool = True
     """Whether it can scale the loss."""
+    late_optimizers: bool = True
+    """Whether optimizers may also be made over a model's parameters after `prepare`, and are stepped as they are.
+
+    Not so where the strategy or its library makes something else of them."""
+    writable_weights: bool = True
+    """Whether what is written into parameters between steps, whole or in pieces (DTensor), is what is trained on."""
     refusals: tuple[Refusal, ...] = ()
+
+
+@runtime_checkable
+class SupportsLossScaling(Protocol):
+    """A prepared model that shows what scales its loss."""
+
+    @property
+    def scaler(self) -> GradScaler | None:
+        """The scaler; None where the precision needs none."""
+        ...
+
+
+@runtime_checkable
+class SupportsJointEvaluation(Protocol):
+    """A prepared model that communicates when it evaluates, for no process has all weights."""
+
+    def evaluating(self) -> AbstractContextManager[Any]:
+        """Return the context around all batches of one loader, which every rank enters, also one without a batch.
+
+        Inside, ranks may run different numbers of batches; all of them leave it together.
+        """
+        ...
 
 
 @runtime_checkable
 class SupportsModuleInit(Protocol):
     """A strategy in which large modules are made in pieces, or without memory."""
 
-    def init_context(self, *, empty: bool = False) -> AbstractContextManager[Any]:
-        """Return a context for making modules: on the right device, or without weights where `empty`."""
-        ...
+    def init_context(self, device: torch.device, *, empty: bool = False) -> AbstractContextManager[Any]:
+        """Return a context for making modules: on that device, where `empty` without computing initial weights.
 
-
-@runtime_checkable
-class SupportsShardedCheckpoint(Protocol):
-    """A prepared model whose every rank writes its own part of a checkpoint directory."""
-
-    def save_sharded(self, path: str, optimizers: Sequence[Optimizer]) -> None:
-        """Write weights and optimizer states below `path` in the layout of `torch.distributed.checkpoint`."""
-        ...
-
-    def load_sharded(self, path: str, optimizers: Sequence[Optimizer], *, strict: bool = True) -> None:
-        """Read such a directory, written under any strategy and world size."""
+        Asked before `start`, too, for users make modules before a run. A strategy that makes them in pieces then
+        makes them whole on `device`, or without memory where `empty`.
+        """
         ...

@@ -7,10 +7,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from fulmen_interfaces._accelerator import Accelerator
-from fulmen_interfaces._callback import Callback
+from fulmen_interfaces._callback import Callback, CheckpointCallback
+from fulmen_interfaces._every import Every
 from fulmen_interfaces._logger import Logger
 from fulmen_interfaces._schedule import LRSchedulerConfig
 from fulmen_interfaces._stages import RunningStage
+from fulmen_interfaces._strategy import Strategy
 from fulmen_interfaces._world import Collectives, World
 
 if TYPE_CHECKING:
@@ -89,8 +91,15 @@ class DataView(Protocol):
     `on_train_epoch_start`; elsewhere, and under manual optimisation, that raises ConfigurationError."""
 
     @property
-    def val_check_interval(self) -> int | float | timedelta:
-        """Training between validations: batches (int), a share of the epoch (float; 1.0: at its end), or time."""
+    def val_check_interval(self) -> int | float | timedelta | Every:
+        """Training between validations: batches (int), a share of the epoch (float; 1.0: at its end), or a unit's."""
+        ...
+
+    def steps_between(self, every: Every, argument: str) -> int:
+        """Return what samples or a share of an epoch come to in steps, as `logging_step` counts them.
+
+        Known from `on_train_start` on. Raises ConfigurationError, naming the argument, where the data does not tell.
+        """
         ...
 
 
@@ -147,6 +156,10 @@ class CheckpointView(Protocol):
 
     def remove_checkpoint(self, filepath: str) -> None:
         """Remove a checkpoint; call it on every rank."""
+        ...
+
+    def tell_loggers_of_checkpoint(self, callback: CheckpointCallback) -> None:
+        """Let the loggers know that this callback has just written a checkpoint; call it on every rank."""
         ...
 
     @property
@@ -221,6 +234,16 @@ class SupportsAccelerator(Protocol):
     @property
     def accelerator(self) -> Accelerator:
         """The family of devices on which it runs."""
+        ...
+
+
+@runtime_checkable
+class SupportsStrategy(Protocol):
+    """A trainer that tells its strategy."""
+
+    @property
+    def strategy(self) -> Strategy:
+        """How training is spread over devices."""
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
@@ -63,6 +63,27 @@ class Collectives(Protocol):
 
     def barrier(self, name: str = "") -> None:
         """Return when every rank has come here; `name` appears in the error of a timeout."""
+        ...
+
+
+class Notes(Protocol):
+    """A board on which processes leave each other notes without meeting. Safe to use from several threads."""
+
+    def leave(self, key: str, text: str) -> None:
+        """Leave a note for everybody."""
+        ...
+
+    def found(self, key: str) -> str | None:
+        """Return the note, if it was left; at once."""
+        ...
+
+
+@runtime_checkable
+class SupportsNotes(Protocol):
+    """Collectives whose processes can also leave each other notes."""
+
+    def notes(self) -> Notes | None:
+        """Return an empty board; call it on every rank, in the same order. None where they have no place for one."""
         ...
 
 

@@ -14,7 +14,9 @@ from torch.optim import Optimizer
 
 from fulmen_interfaces import (
     Callback,
+    CheckpointCallback,
     Collectives,
+    Every,
     Logger,
     LRSchedulerConfig,
     RunningStage,
@@ -48,7 +50,7 @@ class FakeTrainer:
     num_test_batches: list[int | float] = field(default_factory=lambda: [2])
     num_predict_batches: list[int | float] = field(default_factory=lambda: [2])
     accumulate_grad_batches: int = 1
-    val_check_interval: int | float | timedelta = 1.0
+    val_check_interval: int | float | timedelta | Every = 1.0
     # -- metrics
     callback_metrics: Mapping[str, torch.Tensor] = field(default_factory=dict)
     logged_metrics: Mapping[str, torch.Tensor] = field(default_factory=dict)
@@ -72,6 +74,10 @@ class FakeTrainer:
     lr_scheduler_configs: Sequence[LRSchedulerConfig] = ()
     root_device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
+    def steps_between(self, every: Every, argument: str) -> int:
+        """Return the interval's amount: here a sample, or a hundredth of an epoch, is a step."""
+        return int(every.amount)
+
     @property
     def is_global_zero(self) -> bool:
         """Whether this process writes and prints, as `world` says."""
@@ -88,6 +94,11 @@ class FakeTrainer:
         Path(filepath).parent.mkdir(parents=True, exist_ok=True)
         torch.save({"epoch": self.current_epoch, "global_step": self.global_step, "callbacks": states}, filepath)
         self.saved.append(str(filepath))
+
+    def tell_loggers_of_checkpoint(self, callback: CheckpointCallback) -> None:
+        """Tell them."""
+        for logger in self.loggers:
+            logger.after_save_checkpoint(callback)
 
     def remove_checkpoint(self, filepath: str) -> None:
         """Remove the file or directory."""

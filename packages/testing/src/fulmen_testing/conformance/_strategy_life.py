@@ -80,9 +80,9 @@ class StrategyLife(StrategySuite):
         """If it fails: `init_context` must make parameters where they are trained, and leave nothing changed after."""
         if not isinstance(strategy, SupportsModuleInit):
             pytest.skip("not a SupportsModuleInit")
-        with strategy.init_context():
+        with strategy.init_context(placement.device):
             made = nn.Linear(3, 2)
-        with strategy.init_context(empty=True):
+        with strategy.init_context(placement.device, empty=True):
             empty = nn.Linear(3, 2)
         assert made.weight.device == placement.device
         assert made.weight.abs().sum() > 0
