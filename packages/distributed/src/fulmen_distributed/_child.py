@@ -6,7 +6,8 @@ import os
 import runpy
 import sys
 
-from fulmen_distributed._crew import end_process, watch_parent
+from fulmen_distributed._crew import end_process, fail
+from fulmen_distributed._parent import watch_parent
 from fulmen_distributed._reports import Reports
 from fulmen_distributed._variables import REPORTS
 
@@ -16,6 +17,7 @@ _OURS = (__file__, runpy.__file__, "<frozen runpy>")
 def main() -> None:
     """Run the program that the command line names; why it fails is told to the launching process, which prints it."""
     watch_parent()
+    reports, rank = Reports(os.environ[REPORTS]), int(os.environ["RANK"])
     kind, target, *arguments = sys.argv[1:]
     try:
         if kind == "script":
@@ -29,12 +31,13 @@ def main() -> None:
     except KeyboardInterrupt:
         end_process(130)
     except SystemExit as ending:
-        if isinstance(ending.code, int) and ending.code:
-            end_process(ending.code)
-        raise
-    except Exception as error:
-        Reports(os.environ[REPORTS]).write_failure(int(os.environ["RANK"]), error, hide=_OURS)
-        end_process(1)
+        if ending.code is not None and ending.code != 0:
+            if not isinstance(ending.code, int):
+                print(ending.code, file=sys.stderr)  # noqa: T201  as Python does
+            end_process(ending.code if isinstance(ending.code, int) else 1)
+    except BaseException as error:
+        fail(reports, rank, error, hide=_OURS)
+    reports.write_end(rank)
 
 
 if __name__ == "__main__":

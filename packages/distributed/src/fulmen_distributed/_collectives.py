@@ -9,9 +9,9 @@ from typing import Any, TypeVar, cast, final
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed import Store  # type: ignore[attr-defined]
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
 
-from fulmen_interfaces import RankError, ReduceOp
+from fulmen_interfaces import Notes, RankError, ReduceOp
 
 T = TypeVar("T")
 
@@ -34,6 +34,7 @@ class TorchCollectives:
         self._store = store
         self._timeout = timeout
         self._barriers = itertools.count()
+        self._boards = itertools.count()
 
     def all_reduce(self, tensor: Tensor, op: ReduceOp = ReduceOp.MEAN, *, group: Any = None) -> Tensor:
         """Return the reduction over all ranks; means of whole numbers are floats."""
@@ -84,6 +85,28 @@ class TorchCollectives:
                 "Every rank must call the same hooks and collectives in the same order; if one only takes long, give "
                 "the strategy a longer `timeout`."
             ) from error
+
+    def notes(self) -> Notes | None:
+        """Return an empty board beside the operations; None where the processes met elsewhere, and before torch 2.8."""
+        if self._store is None or not hasattr(self._store, "clone"):
+            return None
+        return StoreNotes(f"notes/{next(self._boards)}", self._store)
+
+
+@final
+class StoreNotes:
+    """Implements `Notes` in a store, over a connection of its own: another may be waiting on the first one."""
+
+    def __init__(self, name: str, store: Store) -> None:
+        self._store = PrefixStore(name, store.clone())  # type: ignore[attr-defined]
+
+    def leave(self, key: str, text: str) -> None:
+        """Leave a note for everybody."""
+        self._store.set(key, text)
+
+    def found(self, key: str) -> str | None:
+        """Return the note, if it was left; at once."""
+        return self._store.get(key).decode() if self._store.check([key]) else None
 
 
 def _gathered(tensor: Tensor, group: Any) -> Tensor:

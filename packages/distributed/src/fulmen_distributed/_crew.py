@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
+from fulmen_distributed._process_group import abandon
 from fulmen_distributed._reports import FailureReport, Reports, is_follow_up
 from fulmen_interfaces import RankError
 
 _POLL_SECONDS = 0.1
-_FOR_REPORTS_SECONDS = 5.0
+_FOR_REPORTS_SECONDS = 3.0
 """How long others have to tell their own error, when one only says that somebody is gone."""
 _TO_END_SECONDS = 3.0
 """How long a process has between being asked to end and being killed."""
@@ -35,8 +36,12 @@ class Crew:
     """The workers of one launch."""
 
     def __init__(self, workers: Sequence[Worker], reports: Reports) -> None:
-        self._workers = tuple(workers)
-        self._reports = reports
+        self._workers = list(workers)
+        self.reports = reports
+
+    def add(self, worker: Worker) -> None:
+        """Count one more among them."""
+        self._workers.append(worker)
 
     @property
     def running(self) -> bool:
@@ -45,8 +50,8 @@ class Crew:
 
     @property
     def failed(self) -> bool:
-        """Whether any of them ended with another code than 0."""
-        return any(worker.exit_code() for worker in self._workers)
+        """Whether any of them ended with another code than 0, or before its program did."""
+        return any(self._has_failed(worker) for worker in self._workers)
 
     def wait(self, seconds: float | None = None, *, stop_at_failure: bool = False) -> None:
         """Return when all have ended, or one has failed where that is asked for, or the time is over."""
@@ -69,7 +74,7 @@ class Crew:
 
     def forget(self) -> None:
         """Remove what was reported."""
-        self._reports.remove()
+        self.reports.remove()
 
     def cause_of(self, error: BaseException | None = None) -> BaseException | None:
         """Return what made the run fail: a worker's error, or None where `error`, the caller's own, came first.
@@ -87,19 +92,22 @@ class Crew:
         killed = self._ended_silently()
         if killed is not None:
             return killed
-        others = self._reports.failures()
+        others = self.reports.failures()
         return others[0].error() if others and error is None else None
 
     def _first_cause(self) -> FailureReport | None:
-        return next((one for one in self._reports.failures() if not one.is_follow_up), None)
+        return next((one for one in self.reports.failures() if not one.is_follow_up), None)
 
     def _ended_silently(self) -> BaseException | None:
-        reported = {report.rank for report in self._reports.failures()}
+        reported = {report.rank for report in self.reports.failures()}
         for worker in self._workers:
-            code = worker.exit_code()
-            if code and worker.rank not in reported:
-                return _silent_end(worker.rank, code)
+            if worker.rank not in reported and self._has_failed(worker):
+                return _silent_end(worker.rank, worker.exit_code() or 0)
         return None
+
+    def _has_failed(self, worker: Worker) -> bool:
+        code = worker.exit_code()
+        return bool(code) or (code == 0 and not self.reports.has_ended(worker.rank))
 
     def _each_running(self, action: Callable[[Worker], None]) -> None:
         for worker in self._workers:
@@ -114,25 +122,23 @@ def _silent_end(rank: int, code: int) -> BaseException:
         return SystemExit(code)
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
     return RankError(
-        f"Rank {rank} {how} without an error of its own, so the run cannot go on. Look at the system's log (a process "
-        "that needs more memory than there is gets killed) and at what that rank printed."
+        f"Rank {rank} {how} amid the run, without an error of its own, so the run cannot go on. Look "
+        "at the system's log (a process that needs more memory than there is gets killed) and at what it printed."
     )
 
 
 def end_process(code: int) -> None:
     """End this process at once: its connections close, and the others notice."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(Exception):
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)
 
 
-def watch_parent() -> None:
-    """End this process at once when the one that started it is gone, so that no orphan stays behind."""
-    parent = os.getppid()
-    threading.Thread(target=_end_without, args=(parent,), name="watch-parent", daemon=True).start()
-
-
-def _end_without(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
+def fail(reports: Reports, rank: int, error: BaseException, *, hide: tuple[str, ...]) -> None:
+    """End this process, and leave behind why; frames of the files in `hide` are not worth telling."""
+    try:
+        reports.write_failure(rank, error, hide=hide)
+        abandon(error)
+    finally:
+        end_process(1)

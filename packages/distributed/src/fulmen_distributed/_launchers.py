@@ -19,6 +19,12 @@ SPAWN_LAUNCHER = LauncherSpec(
     summary="Starts fresh processes, to which model and data are pickled.",
     interactive=True,
 )
+FORKSERVER_LAUNCHER = LauncherSpec(
+    name="forkserver",
+    create=partial(MultiprocessingLauncher, "forkserver"),
+    summary="Forks a server that holds nothing yet; model and data are pickled.",
+    interactive=True,
+)
 FORK_LAUNCHER = LauncherSpec(
     name="fork",
     create=partial(MultiprocessingLauncher, "fork"),

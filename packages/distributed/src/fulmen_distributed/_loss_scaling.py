@@ -21,9 +21,17 @@ class LossScaling:
     every optimizer has stepped, or, where only some of them step, right before the next loss is scaled.
     """
 
-    def __init__(self, scaler: GradScaler, optimizers: Sequence[Optimizer], *, precision: str) -> None:
+    def __init__(
+        self,
+        scaler: GradScaler,
+        optimizers: Sequence[Optimizer],
+        *,
+        precision: str,
+        has_gradients: Callable[[Optimizer], bool],
+    ) -> None:
         refuse_repeating_optimizers(optimizers, precision)
         self._scaler = scaler
+        self._has_gradients = has_gradients
         self._count = len(optimizers)
         self._unscaled: dict[int, Optimizer] = {}
         self._stepped: set[int] = set()
@@ -43,7 +51,7 @@ class LossScaling:
                 "were computed: true and scaled ones cannot be added. Clip only right before the step, and clear "
                 "gradients of a step that is left out with `zero_grad(set_to_none=True)`."
             )
-        if id(optimizer) not in self._unscaled and has_gradients(optimizer):
+        if id(optimizer) not in self._unscaled and self._has_gradients(optimizer):
             self._scaler.unscale_(optimizer)
             self._unscaled[id(optimizer)] = optimizer
 
@@ -51,7 +59,7 @@ class LossScaling:
         """Step, or leave the step out where a gradient is not finite. The closure is run once, before."""
         loss = closure() if closure is not None else None
         # A scaler fails where there is no gradient to look at; without one, such a step is allowed.
-        result = self._scaled_step(optimizer) if has_gradients(optimizer) else optimizer.step()
+        result = self._scaled_step(optimizer) if self._has_gradients(optimizer) else optimizer.step()
         return result if closure is None else loss
 
     def state_dict(self) -> dict[str, Any]:
@@ -73,7 +81,7 @@ class LossScaling:
 
     def _waiting(self) -> set[int]:
         """Which optimizers hold true gradients that they have not stepped with."""
-        return {key for key, one in self._unscaled.items() if key not in self._stepped and has_gradients(one)}
+        return {key for key, one in self._unscaled.items() if key not in self._stepped and self._has_gradients(one)}
 
     def _end_round_unless_waiting(self) -> None:
         if not self._waiting():

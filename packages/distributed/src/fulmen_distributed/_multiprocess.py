@@ -6,18 +6,22 @@ import multiprocessing
 import os
 import pickle
 import signal
+import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, final
 
 import torch
 
-from fulmen_distributed._crew import Crew, Worker, end_process, watch_parent
-from fulmen_distributed._process_group import part
+from fulmen_distributed._crew import Crew, Worker, end_process, fail
+from fulmen_distributed._parent import watch_parent
+from fulmen_distributed._process_group import keep_store, part, store_at
 from fulmen_distributed._reports import Reports
-from fulmen_distributed._variables import meeting_point, threads_for, variables_of, worlds_here
+from fulmen_distributed._variables import REPORTS, meeting_point, threads_for, variables_of, worlds_here
 from fulmen_interfaces import ConfigurationError, LaunchSettings, Problem, World
 
 R = TypeVar("R")
@@ -29,11 +33,11 @@ _GRACE_SECONDS = 10.0
 class MultiprocessingLauncher:
     """Runs the function in new processes; the calling process waits and computes nothing itself.
 
-    With `spawn` everything that the function holds must be picklable. With `fork` nothing needs to be, but CUDA and
-    threads of this process must not be in use yet. What rank zero returns comes back, and must be picklable.
+    With `spawn` and `forkserver` everything that the function holds must be picklable. With `fork` nothing needs to be,
+    but CUDA and threads of this process must not be in use yet. What rank zero returns is pickled and comes back.
     """
 
-    def __init__(self, start_method: Literal["spawn", "fork"]) -> None:
+    def __init__(self, start_method: Literal["spawn", "fork", "forkserver"]) -> None:
         self._start_method = start_method
 
     @property
@@ -44,23 +48,34 @@ class MultiprocessingLauncher:
     def launch(self, main: Callable[[World], R], settings: LaunchSettings) -> R:
         """Run `main` in every process; return rank zero's result, or raise the first failing rank's error."""
         payload = self._payload(main)
-        address, port = meeting_point(settings)
-        context: Any = multiprocessing.get_context(self._start_method)
-        # Threads of OpenMP do not survive a fork: a forked process that counts on several would wait for ever.
-        threads = 1 if self._start_method == "fork" else threads_for(settings.processes_per_node)
+        # No store is begun here: its thread would be at work while processes are forked.
+        listener = socket.create_server(("127.0.0.1", 0)) if settings.num_nodes == 1 else None
+        address, port = meeting_point() if listener is None else listener.getsockname()
         with tempfile.TemporaryDirectory(prefix="fulmen-") as folder:
-            reports = Reports(folder)
-            workers = []
-            for world in worlds_here(settings):
-                told = variables_of(world, per_node=settings.processes_per_node, address=address, port=port)
-                process = context.Process(target=_work, args=(payload, world, told, threads, reports))
-                process.start()
-                workers.append(_worker(world.rank, process))
-            crew = Crew(workers, reports)
-            with _passing_on_sigterm(crew):
-                _wait(crew)
-            result: R = reports.result()
+            crew = Crew([], Reports(folder))
+            try:
+                for world in worlds_here(settings):
+                    told = variables_of(world, per_node=settings.processes_per_node, address=address, port=port)
+                    here = listener if world.is_global_zero else None
+                    crew.add(self._started(_Task(payload, world, told, self._threads(settings), crew.reports, here)))
+                if listener is not None:
+                    listener.close()  # now it is rank zero's
+                with _passing_on_sigterm(crew):
+                    _wait(crew)
+            finally:
+                crew.end()
+            result: R = crew.reports.result()
             return result
+
+    def _threads(self, settings: LaunchSettings) -> int:
+        # Threads of OpenMP do not survive a fork: a forked process that counts on several would wait for ever.
+        return 1 if self._start_method == "fork" else threads_for(settings.processes_per_node)
+
+    def _started(self, task: _Task) -> Worker:
+        context: Any = multiprocessing.get_context(self._start_method)
+        process = context.Process(target=_work, args=(task,))
+        process.start()
+        return Worker(task.world.rank, lambda: process.exitcode, process.terminate, process.kill)
 
     def _payload(self, main: Callable[[World], R]) -> Any:
         if self._start_method == "fork":
@@ -73,29 +88,42 @@ class MultiprocessingLauncher:
             raise ConfigurationError([Problem("strategy", "ddp_spawn", reason, remedy)]) from error
 
 
-def _work(payload: Any, world: World, told: Mapping[str, str], threads: int, reports: Reports) -> None:
+@dataclass(frozen=True)
+class _Task:
+    """What one new process is given."""
+
+    payload: Any
+    """The function, pickled where it has to be."""
+    world: World
+    told: Mapping[str, str]
+    threads: int
+    reports: Reports
+    listener: socket.socket | None
+    """Where the others will look for rank zero; None: it opens a port itself, or it is another's."""
+
+
+def _work(task: _Task) -> None:
     """Be one rank."""
     watch_parent()
-    os.environ.update(told)
+    sys.last_value = None  # an error that a forking prompt has seen is none of this process'
+    os.environ.update({**task.told, REPORTS: str(task.reports.folder)})
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(task.threads)
     try:
-        main = pickle.loads(payload) if isinstance(payload, bytes) else payload
-        result = main(world)
-        if world.is_global_zero:
-            reports.write_result(result)
+        if task.listener is not None:
+            keep_store(store_at(task.listener))
+        main = pickle.loads(task.payload) if isinstance(task.payload, bytes) else task.payload
+        result = main(task.world)
+        if task.world.is_global_zero:
+            task.reports.write_result(result)
+        task.reports.write_end(task.world.rank)
         part()
     except KeyboardInterrupt:
         end_process(130)
     except SystemExit as ending:
         end_process(ending.code if isinstance(ending.code, int) else 1)
-    except Exception as error:
-        reports.write_failure(world.rank, error, hide=(__file__,))
-        end_process(1)
-
-
-def _worker(rank: int, process: Any) -> Worker:
-    return Worker(rank, lambda: process.exitcode, process.terminate, process.kill)
+    except BaseException as error:
+        fail(task.reports, task.world.rank, error, hide=(__file__,))
 
 
 def _wait(crew: Crew) -> None:
@@ -104,11 +132,9 @@ def _wait(crew: Crew) -> None:
         crew.wait(stop_at_failure=True)
     except KeyboardInterrupt:
         crew.wait(_GRACE_SECONDS)  # Ctrl-C reached them, too: they end in order
-        crew.end()
         raise
     if crew.failed:
         cause = crew.cause_of()
-        crew.end()
         if cause is not None:
             raise cause
 

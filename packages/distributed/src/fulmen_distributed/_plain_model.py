@@ -13,8 +13,18 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import Optimizer
 
-from fulmen_distributed._loss_scaling import LossScaling
-from fulmen_interfaces import ClipAlgorithm, GradientClipping, GradScaler, Precision
+from fulmen_distributed._loss_scaling import LossScaling, has_gradients
+from fulmen_distributed._sharded_state import load_module, load_optimizer, named_optimizer_state, parameter_names
+from fulmen_interfaces import (
+    ClipAlgorithm,
+    GradientClipping,
+    GradScaler,
+    Precision,
+    SavedOptimizer,
+    SavedState,
+    StateDictType,
+    get_rank,
+)
 
 
 @final
@@ -44,12 +54,19 @@ class PlainModel:
     """Scales the loss. ConfigurationError is raised where an optimizer cannot work with one."""
     clip_norm: Callable[[Optimizer, float], torch.Tensor] | None = None
     """Bounds the norm of an optimizer's gradients and returns it, where torch's own function does not see them all."""
+    has_gradients: Callable[[Optimizer], bool] = has_gradients
+    """Whether there are gradients to step with, asked under loss scaling: all ranks must agree."""
+    whole_optimizer_state: Callable[[Optimizer], dict[str, Any]] | None = None
+    """Makes, on all ranks, an optimizer's state of what they have, where its `state_dict` is this rank's part."""
+    state_dict_type: StateDictType = StateDictType.FULL
+    """Whether `save_checkpoint` writes a file or a directory."""
     _scaling: LossScaling | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         scaling = None
         if self.scaler is not None:
-            scaling = LossScaling(self.scaler, self.optimizers, precision=self.precision.policy.name)
+            name = self.precision.policy.name
+            scaling = LossScaling(self.scaler, self.optimizers, precision=name, has_gradients=self.has_gradients)
         object.__setattr__(self, "_scaling", scaling)
 
     @cached_property
@@ -101,11 +118,31 @@ class PlainModel:
 
     def optimizer_state_dict(self, optimizer: Optimizer) -> dict[str, Any]:
         """Return the optimizer's state."""
-        return optimizer.state_dict()
+        return optimizer.state_dict() if self.whole_optimizer_state is None else self.whole_optimizer_state(optimizer)
 
     def load_optimizer_state_dict(self, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
         """Load the optimizer's state."""
         optimizer.load_state_dict(dict(state))
+
+    def sharded_model_state(self) -> dict[str, Any]:
+        """Return the module's state. Buffers may differ between ranks (batch norm), so rank zero alone gives them."""
+        state = self.module.state_dict()
+        if get_rank() == 0:
+            return state
+        parameters = dict(self.module.named_parameters(remove_duplicate=False))
+        return {name: value for name, value in state.items() if name in parameters}
+
+    def load_sharded_model_state(self, saved: SavedState, *, strict: bool = True) -> None:
+        """Load the module's state; where `strict`, names that are absent or too many raise RuntimeError."""
+        load_module(self.module, saved, strict=strict)
+
+    def sharded_optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        """Return the optimizer's state by name."""
+        return named_optimizer_state(optimizer, parameter_names(self.module))
+
+    def load_sharded_optimizer_state(self, optimizer: Optimizer, saved: SavedOptimizer) -> None:
+        """Load the optimizer's state."""
+        load_optimizer(optimizer, saved, parameter_names(self.module))
 
     def scaler_state_dict(self) -> dict[str, Any]:
         """Return the scaler's state; empty where there is none. Steps so far are counted in."""

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import os
+import socket
 import sys
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import final
 
 import torch.distributed as dist
-from torch.distributed import HashStore, PrefixStore, Store  # type: ignore[attr-defined]
+from torch.distributed import HashStore, PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 
 from fulmen_distributed._collectives import TorchCollectives
+from fulmen_distributed._guard import Guard, is_wanted
+from fulmen_distributed._guarded import GuardedCollectives
+from fulmen_distributed._parent import watch_parent
+from fulmen_distributed._rounds import is_elastic, of_this_round
 from fulmen_interfaces import Collectives, Placement, SingleProcessCollectives, World
 
 DEFAULT_TIMEOUT = timedelta(minutes=30)
 _FAREWELL = timedelta(seconds=3)
+_TO_END_SECONDS = 5.0
 
 
 @final
@@ -37,7 +45,8 @@ class ProcessGroup:
     def join(self, placement: Placement) -> Collectives:
         """Meet the other processes of the run."""
         wanted = _Meeting(placement.world, self.backend_for(placement), self._timeout)
-        if wanted.world.size == 1 and placement.environment is None:
+        environment = placement.environment
+        if wanted.world.size == 1 and (environment is None or not environment.creates_processes):
             if not dist.is_initialized():
                 wanted.begin(HashStore())
                 self._alone = True
@@ -50,7 +59,7 @@ class ProcessGroup:
             dist.destroy_process_group()
         store = PrefixStore(f"fulmen-{len(_met)}", _store(placement, self._timeout))
         wanted.begin(PrefixStore("group", store))
-        _met.append((wanted, TorchCollectives(store=PrefixStore("fulmen", store), timeout=self._timeout)))
+        _met.append((wanted, wanted.collectives(store)))
         return _met[-1][1]
 
     def leave(self) -> None:
@@ -79,10 +88,38 @@ class _Meeting:
         world = self.world
         dist.init_process_group(self.backend, store=store, rank=world.rank, world_size=world.size, timeout=self.timeout)
 
+    def collectives(self, store: Store) -> Collectives:
+        """Return the operations of the group that has begun; under guard where that is asked for."""
+        plain = TorchCollectives(store=PrefixStore("fulmen", store), timeout=self.timeout)
+        world = self.world
+        if world.size == 1 or not is_wanted():
+            return plain
+        guard = Guard(PrefixStore("guard", store), rank=world.rank, size=world.size, timeout=self.timeout)
+        return GuardedCollectives(plain, guard)
+
 
 # There is one default group in a process, and one place where the processes meet; both outlive a run.
-_met: list[tuple[_Meeting, TorchCollectives]] = []
+_met: list[tuple[_Meeting, Collectives]] = []
 _stores: list[Store] = []
+
+
+def host_store() -> TCPStore:
+    """Return a new store at a port of this machine that was free: from now on nobody else can take it."""
+    return TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, multi_tenant=True)
+
+
+def store_at(listener: socket.socket) -> TCPStore:
+    """Return a new store that answers there."""
+    address, port = listener.getsockname()
+    return TCPStore(
+        address, port, is_master=True, wait_for_workers=False, multi_tenant=True, master_listen_fd=listener.detach()
+    )
+
+
+def keep_store(store: Store) -> None:
+    """Let the processes of this program meet at that store."""
+    _stores.append(store)
+    atexit.register(part)
 
 
 def _store(placement: Placement, timeout: timedelta) -> Store:
@@ -92,14 +129,41 @@ def _store(placement: Placement, timeout: timedelta) -> Store:
             os.environ.setdefault("MASTER_ADDR", environment.main_address)
             os.environ.setdefault("MASTER_PORT", str(environment.main_port))
         store, _, _ = next(rendezvous("env://", world.rank, world.size, timeout=timeout))
-        _stores.append(store)
-        atexit.register(part)
+        if is_elastic():
+            watch_parent()  # without its agent a process is not part of the next round, but the others wait for it
+            store = of_this_round(store, world, timeout)
+        keep_store(store)
     return _stores[0]
 
 
-def abandon() -> None:
-    """Do not part in order: the run was broken off, and others may be waiting in the middle of an operation."""
+def abandon(error: BaseException | None = None) -> None:
+    """Do not part in order: the run was broken off, and others may be waiting in the middle of an operation.
+
+    Under guard, the others are told by which error.
+    """
+    if _met and isinstance(_met[-1][1], GuardedCollectives):
+        with suppress(RuntimeError):  # the store may be gone
+            _met[-1][1].guard.leave(error)
     _met.clear()
+
+
+def end_soon() -> None:
+    """Let this process, which is ending after an error, end within seconds, also where a library waits for others.
+
+    torch's groups wait for their operations when they are cleared away, and others may never take part in those. The
+    seconds count from when all that was to be done at the exit is done.
+    """
+    _ends_soon.set()
+
+
+def _count_seconds() -> None:
+    if _ends_soon.is_set():
+        with suppress(Exception):  # there may be no file to write to
+            faulthandler.dump_traceback_later(_TO_END_SECONDS, exit=True)
+
+
+_ends_soon = threading.Event()
+atexit.register(_count_seconds)  # what is registered first runs last
 
 
 def part() -> None:
@@ -107,10 +171,14 @@ def part() -> None:
 
     After an error there is no order to keep: connections close when the process ends, so that the others notice.
     """
-    if not _met or not dist.is_initialized() or getattr(sys, "last_value", None) is not None:
+    error: BaseException | None = getattr(sys, "last_value", None)
+    if not _met or not dist.is_initialized() or error is not None:
+        abandon(error)
+        if error is not None:
+            end_soon()
         return
     world, store = _met[-1][0].world, _stores[0]
-    _met.clear()
+    abandon()
     with suppress(dist.DistError):  # they may be gone without a word
         if world.rank == 0:
             store.wait(["left"], _FAREWELL)

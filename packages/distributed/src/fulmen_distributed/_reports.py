@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fulmen_interfaces import RankError
+from fulmen_interfaces import DivergenceError, RankError
 
 _FOLLOW_UP_WORDS = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
 
@@ -36,7 +36,10 @@ class FailureReport:
         told = RankError(f"Rank {self.rank} failed:\n\n{self.text}")
         if self.pickled is None:
             return told
-        error: BaseException = pickle.loads(self.pickled)
+        try:
+            error: BaseException = pickle.loads(self.pickled)
+        except Exception:  # its class may not be known here
+            return told
         error.__cause__ = told
         return error
 
@@ -58,6 +61,14 @@ class Reports:
         """Return what was reported: first those that are no follow-up of others, each kind by time."""
         found: list[FailureReport] = [pickle.loads(one.read_bytes()) for one in self.folder.glob("*.failure")]
         return sorted(found, key=lambda report: (report.is_follow_up, report.at))
+
+    def write_end(self, rank: int) -> None:
+        """Write that this process came to its program's end."""
+        self._write(f"rank-{rank}.end", b"")
+
+    def has_ended(self, rank: int) -> bool:
+        """Return whether that process came to its program's end."""
+        return (self.folder / f"rank-{rank}.end").exists()
 
     def write_result(self, result: Any) -> None:
         """Write rank zero's result."""
@@ -83,7 +94,7 @@ def is_follow_up(error: BaseException) -> bool:
     import torch.distributed as dist
 
     if isinstance(error, (RankError, dist.DistError)):
-        return True
+        return not isinstance(error, DivergenceError)
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _FOLLOW_UP_WORDS)
 
 

@@ -15,15 +15,16 @@ from typing import TypeVar, final
 import torch
 
 from fulmen_distributed._crew import Crew, Worker
-from fulmen_distributed._process_group import abandon
+from fulmen_distributed._process_group import abandon, end_soon, host_store, keep_store
 from fulmen_distributed._reports import Reports
 from fulmen_distributed._script import command, working_folder
+from fulmen_distributed._sites import fingerprint, waits_for_others
 from fulmen_distributed._variables import LAUNCHED, REPORTS, meeting_point, threads_for, variables_of, worlds_here
 from fulmen_interfaces import ConfigurationError, LaunchSettings, Problem, RankError, World
 
 R = TypeVar("R")
 
-_GRACE_SECONDS = 10.0
+_GRACE_SECONDS = 4.0
 """How long this process may take to notice that another has failed."""
 _INTERRUPTED_SECONDS = 3.0
 """How long the others may take to end by themselves after Ctrl-C."""
@@ -60,12 +61,12 @@ class SubprocessLauncher:
             raise
         except Exception as error:
             cause = crew.cause_of(error)
-            abandon()
+            abandon(error)
             watch.release()
             crew.end()
             if cause is None:
                 raise
-            raise cause  # noqa: B904  its own cause is what its rank says
+            raise cause from cause.__cause__  # what its rank says
         finally:
             del os.environ[LAUNCHED]
 
@@ -94,12 +95,17 @@ def _program(settings: LaunchSettings) -> tuple[World, _Watch]:
 
 def _start(settings: LaunchSettings) -> tuple[World, _Watch]:
     mine, *others = worlds_here(settings)
-    address, port = meeting_point(settings)
+    if settings.num_nodes > 1:
+        address, port = meeting_point()
     threads = threads_for(settings.processes_per_node)
     common = {**os.environ, REPORTS: tempfile.mkdtemp(prefix="fulmen-")}
     common.setdefault("OMP_NUM_THREADS", str(threads))
     commands = {world.rank: command(world.rank) for world in others}  # may refuse, before anything has started
     reports = Reports(common[REPORTS])
+    if settings.num_nodes == 1:
+        store = host_store()
+        keep_store(store)
+        address, port = store.host, store.port
     workers = []
     for world in others:
         told = variables_of(world, per_node=settings.processes_per_node, address=address, port=port)
@@ -111,6 +117,13 @@ def _start(settings: LaunchSettings) -> tuple[World, _Watch]:
     watch = _Watch(Crew(workers, reports))
     watch.start()
     return mine, watch
+
+
+def _left_alone() -> RankError:
+    return RankError(
+        "Rank 0 waits for the others, but they have come to the end of the program. Every rank must call the same "
+        "hooks and collectives in the same order; FULMEN_DEBUG_COLLECTIVES=1 shows where each rank was."
+    )
 
 
 class _Watch:
@@ -137,14 +150,30 @@ class _Watch:
 
     def _watch(self) -> None:
         self.crew.wait(stop_at_failure=True)
-        if self.crew.failed and not self._released.wait(_GRACE_SECONDS):
-            self._give_up()
+        if self.crew.failed:
+            if not self._released.wait(_GRACE_SECONDS):
+                self._give_up()
+        elif self._is_left_alone():
+            self._give_up(_left_alone())
+
+    def _is_left_alone(self) -> bool:
+        """Return True when this process waits for others although all have come to their program's end."""
+        last, since = None, 0.0
+        while not self._released.wait(1.0):
+            frame = sys._current_frames().get(threading.main_thread().ident or 0)
+            now = fingerprint(frame) if waits_for_others(frame) else None
+            since = since + 1.0 if now is not None and now == last else 0.0
+            last = now
+            if since >= _GRACE_SECONDS:
+                return True
+        return False
 
     def _wait_for_the_others(self) -> None:
         if os.getpid() != self._process:
             return
         if self.is_over:
             self.crew.forget()
+            end_soon()
             return
         self._released.set()
         if getattr(sys, "last_value", None) is None:
@@ -153,8 +182,8 @@ class _Watch:
             self._give_up()
         self.crew.forget()
 
-    def _give_up(self) -> None:
-        cause = self.crew.cause_of()
+    def _give_up(self, error: BaseException | None = None) -> None:
+        cause = error or self.crew.cause_of()
         self.crew.end()
         told = getattr(sys, "last_value", None) is not None  # this process' own error was printed, and is the cause
         if cause is not None and not told:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 
 from fulmen_interfaces import ConfigurationError, LaunchSettings, Problem, RankError, World
 
@@ -53,23 +52,14 @@ def worlds_here(settings: LaunchSettings) -> list[World]:
     ]
 
 
-def meeting_point(settings: LaunchSettings) -> tuple[str, int]:
-    """Return host and port at which rank zero will listen: for one machine a free port, else what the user set."""
-    if settings.num_nodes == 1:
-        return "127.0.0.1", free_port()
+def meeting_point() -> tuple[str, int]:
+    """Return host and port at which rank zero of several machines listens: what the user set."""
     address, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT")
     if not (address and port and "NODE_RANK" in os.environ):
         reason = "The script is to be started on every machine, and each must know where the first one listens."
         remedy = "Set MASTER_ADDR, MASTER_PORT and NODE_RANK on each machine, or start it with torchrun or srun."
-        raise ConfigurationError([Problem("num_nodes", settings.num_nodes, reason, remedy)])
+        raise ConfigurationError([Problem("num_nodes", "several", reason, remedy)])
     return address, int(port)
-
-
-def free_port() -> int:
-    """Return a port of this machine that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
 
 
 def threads_for(processes: int) -> int:
