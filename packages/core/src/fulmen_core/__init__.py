@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fulmen_core._seed import isolate_rng, seed_everything
-    from fulmen_core.checkpoint import TorchCheckpointIO
+    from fulmen_core.checkpoint import AsyncCheckpointIO, TorchCheckpointIO, consolidate_checkpoint
     from fulmen_core.data import CombinedLoader, LightningDataModule
+    from fulmen_core.fabric import Fabric
     from fulmen_core.module import LightningModule, LightningOptimizer
     from fulmen_core.resolver import RunPlan, RunRequest, resolve
     from fulmen_core.settings import TrainerSettings
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from fulmen_core.verification import verify_resume
 
 __all__ = [
+    "AsyncCheckpointIO",
     "CombinedLoader",
+    "Fabric",
     "LightningDataModule",
     "LightningModule",
     "LightningOptimizer",
@@ -28,6 +31,7 @@ __all__ = [
     "TorchCheckpointIO",
     "Trainer",
     "TrainerSettings",
+    "consolidate_checkpoint",
     "isolate_rng",
     "resolve",
     "seed_everything",
@@ -35,7 +39,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AsyncCheckpointIO": "checkpoint",
     "CombinedLoader": "data",
+    "Fabric": "fabric",
     "LightningDataModule": "data",
     "LightningModule": "module",
     "LightningOptimizer": "module",
@@ -44,6 +50,7 @@ _HOMES = {
     "TorchCheckpointIO": "checkpoint",
     "Trainer": "trainer",
     "TrainerSettings": "settings",
+    "consolidate_checkpoint": "checkpoint",
     "isolate_rng": "_seed",
     "resolve": "resolver",
     "seed_everything": "_seed",

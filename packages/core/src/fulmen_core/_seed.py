@@ -111,10 +111,8 @@ def _checked(argument: str, value: object) -> int:
 
 def _device_in_use() -> str | None:
     """Return the accelerator's type if it is in use; asking others for their generators' state would start them."""
-    if not torch.accelerator.is_available():
-        return None
-    device = torch.accelerator.current_accelerator()
+    device = torch.accelerator.current_accelerator()  # that torch is built for: asking whether it is there may start it
     if device is None:
         return None
-    started = getattr(torch.get_device_module(device), "is_initialized", None)
-    return device.type if started is None or started() else None
+    started = getattr(torch.get_device_module(device), "is_initialized", torch.accelerator.is_available)
+    return device.type if started() else None

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler
 
+from fulmen_core.batches import DataHooks
+from fulmen_core.batches._data_hooks import overrides_data_hook
 from fulmen_core.checkpoint import TorchCheckpointIO
-from fulmen_core.data import DataHooks, LightningDataModule
-from fulmen_core.data._data_hooks import overrides_data_hook
+from fulmen_core.data import LightningDataModule
 from fulmen_core.hparams import DATAMODULE_KEYS, dump_hyperparameters
 from fulmen_interfaces import CheckpointError, DataError
 

@@ -7,9 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, IterableDataset, WeightedRandomSampler
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    DistributedSampler,
+    IterableDataset,
+    SequentialSampler,
+    WeightedRandomSampler,
+)
 
-from fulmen_core.data import CombinedLoader, Sharding, TrainingCursor
+from fulmen_core.data import CombinedLoader, Sharding, TrainingCursor, is_dealt, set_epoch
 from fulmen_interfaces import World
 
 
@@ -31,7 +38,13 @@ def test_ranks_share_the_samples(count: int, size: int, shuffle: bool) -> None:
     assert len({len(list(part)) for part in training}) == 1
     assert {number for part in parts(loader, size, even=True) for number in numbers(part)} == set(range(count))
     evaluation = parts(loader, size, even=False)
-    assert [len(part) for part in evaluation] == [math.ceil(len(range(rank, count, size)) / 2) for rank in range(size)]
+    dealt = [list(range(math.ceil(count / 2)))[rank::size] for rank in range(size)]
+    assert [len(part) for part in evaluation] == [len(batches) for batches in dealt]
+    assert [is_dealt(part) for part in (loader, *evaluation)] == [False, *[True] * size]
+    if not shuffle:  # in the batches of one process
+        whole = [batch.tolist() for batch in loader]
+        found = [[batch.tolist() for batch in part] for part in evaluation]
+        assert found == [[whole[batch] for batch in batches] for batches in dealt]
     assert sorted(number for part in evaluation for number in numbers(part)) == list(range(count))
 
 
@@ -91,6 +104,40 @@ def test_data_that_is_parted_already_is_left_alone() -> None:
     ):
         (part,) = parts(loader, 1, even=True)
         assert part is loader
+
+
+def test_an_iterable_data_set_is_told_its_rank_where_it_asks_for_it() -> None:
+    class Stream(IterableDataset[int]):
+        rank, world_size = 0, 1
+
+        def set_rank(self, rank: int, world_size: int) -> None:
+            self.rank, self.world_size = rank, world_size
+
+        def __iter__(self) -> Iterator[int]:
+            return iter(range(self.rank, 7, self.world_size))
+
+    for even in (True, False):
+        seen = []
+        for rank in range(3):
+            sharding = Sharding(World(rank, 3), 5)
+            loader = DataLoader(Stream(), batch_size=2)
+            part = sharding.for_training(loader) if even else sharding.for_evaluation(loader)
+            assert part is loader
+            seen += numbers(part)
+        assert sorted(seen) == list(range(7))
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_samplers_are_told_the_epoch(even: bool) -> None:
+    class Told(SequentialSampler):
+        epoch = -1
+
+        def set_epoch(self, epoch: int) -> None:
+            self.epoch = epoch
+
+    loader = DataLoader(range(6), batch_size=2, sampler=(sampler := Told(range(6))))  # type: ignore[arg-type]
+    set_epoch(parts(loader, 2, even=even)[1], 3)
+    assert sampler.epoch == 3
 
 
 def test_loaders_in_a_collection_are_parted_each() -> None:

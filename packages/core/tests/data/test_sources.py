@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from fulmen_core.data import CombinedLoader, DataHooks, DataSource, LightningDataModule, map_loaders, training_loader
+from fulmen_core.batches import DataHooks
+from fulmen_core.data import CombinedLoader, DataSource, LightningDataModule, map_loaders, training_loader
 from fulmen_interfaces import ConfigurationError, DataError
 
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from fulmen_core.checkpoint import TorchCheckpointIO, class_only, load_datamodule, load_module
+from fulmen_core._class_only import class_only
+from fulmen_core.checkpoint import TorchCheckpointIO, load_datamodule, load_module
 from fulmen_core.hparams import DATAMODULE_KEYS, MODULE_KEYS, HyperparametersMixin, dump_hyperparameters
 from fulmen_interfaces import CheckpointError
 

@@ -267,6 +267,35 @@ def test_a_logger_that_fails_is_told_once_and_the_others_go_on() -> None:
     assert [step for step, _ in good.metrics] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_logger_that_fails_to_take_a_checkpoint_ends_the_run_only_if_it_says_so(ends: bool) -> None:
+    class Failing(Logger):
+        name = version = None
+        ends_run_on_failure = ends
+
+        def log_metrics(self, metrics: Any, step: Any = None) -> None:
+            pass
+
+        def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+            pass
+
+        def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
+            raise OSError("no network")
+
+    class Saving(Line):
+        def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+            self.trainer.tell_loggers_of_checkpoint(self)
+
+    fitted = trainer(logger=Failing())
+    if ends:
+        with pytest.raises(OSError, match="no network"):
+            fitted.fit(Saving(), loader(3))
+    else:
+        with pytest.warns(UserWarning, match=r"The logger Failing failed.*no network"):
+            fitted.fit(Saving(), loader(3))
+    assert fitted.global_step == (1 if ends else 3)
+
+
 def test_loggers_are_told_how_the_run_ended() -> None:
     class Broken(Line):
         def training_step(self, batch: Any, batch_idx: int) -> Any:

@@ -40,21 +40,24 @@ class Meeting:
 
 
 class RankCollectives:
-    """The collectives of one rank. `calls` holds what was reduced, how, and in which group."""
+    """The collectives of one rank. `calls` holds the exchanges of the run's group, `reductions` those of others."""
 
     def __init__(self, meeting: Meeting, rank: int) -> None:
         self.meeting = meeting
         self.rank = rank
-        self.calls: list[tuple[ReduceOp, int, Any]] = []
+        self.calls: list[str] = []
+        self.reductions: list[tuple[ReduceOp, int, Any]] = []
 
     def all_reduce(self, tensor: torch.Tensor, op: ReduceOp = ReduceOp.MEAN, *, group: Any = None) -> torch.Tensor:
-        self.calls.append((op, tensor.numel(), group))
+        self.reductions.append((op, tensor.numel(), group))
         return REDUCTIONS[op](torch.stack(self.meeting.exchange(self.rank, tensor)))
 
     def gather_objects(self, value: T) -> list[T]:
+        self.calls.append("gather_objects")
         return self.meeting.exchange(self.rank, value)
 
     def all_gather(self, tensor: torch.Tensor, *, group: Any = None, sync_grads: bool = False) -> torch.Tensor:
+        self.calls.append("all_gather")
         return torch.stack(self.meeting.exchange(self.rank, tensor))
 
     def broadcast(self, value: T, src: int = 0) -> T:
@@ -115,7 +118,7 @@ def test_epoch_values_are_those_of_all_samples_of_all_ranks(as_tensor: bool) -> 
 
     first, second, meeting = on_two_ranks(act)
     assert first == second == {"mean": round((4 + 2 + 20) / 7, 5), "sum": 13.0, "min": 1.0, "max": 10.0}
-    assert [op for op, _, _ in meeting.collectives[0].calls] == [ReduceOp.SUM, ReduceOp.MIN, ReduceOp.MAX]
+    assert meeting.collectives[0].calls == ["gather_objects"]
 
 
 def test_many_metrics_are_one_exchange() -> None:
@@ -126,7 +129,38 @@ def test_many_metrics_are_one_exchange() -> None:
 
     first, _, meeting = on_two_ranks(act)
     assert first == {f"m{name}": name + 0.5 for name in range(20)}
-    assert len(meeting.collectives[0].calls) == 1
+    assert meeting.collectives[0].calls == ["gather_objects"]
+
+
+@pytest.mark.parametrize(("count", "exchanges"), [(0, 1), (20, 1), (200, 2)])
+def test_step_values_of_all_kinds_are_one_exchange(count: int, exchanges: int) -> None:
+    """A second one follows where they do not fit into the first."""
+    kinds = ("mean", "sum", "min", "max")
+
+    def act(rank: Rank, number: int) -> dict[str, float]:
+        for name in range(count):
+            rank.log(f"m{name}", float(name + number), on_step=True, on_epoch=False, reduce_fx=kinds[name % 4])
+        return rank.step()
+
+    first, second, meeting = on_two_ranks(act)
+    truths = (lambda n: n + 0.5, lambda n: 2 * n + 1, lambda n: n, lambda n: n + 1)
+    assert first == second == {f"m{name}": float(truths[name % 4](name)) for name in range(count)}
+    assert meeting.collectives[0].calls == ["all_gather"] * exchanges
+
+
+def test_ranks_need_not_log_the_same() -> None:
+    def act(rank: Rank, number: int) -> list[dict[str, float]]:
+        rank.log("both", float(number), on_step=True)
+        rank.log(f"only_{number}", 5.0 + number, on_step=True)
+        if number == 1:
+            rank.log("least", 7.0, reduce_fx="min")
+        return [rank.step(), rank.epoch()]
+
+    (step, epoch), (step_there, epoch_there), _ = on_two_ranks(act)
+    assert step == {"both_step": 0.5, "only_0_step": 5.0}
+    assert step_there == {"both_step": 0.5, "only_1_step": 6.0}
+    for found in (epoch, epoch_there):
+        assert (found["both"], found["only_0"], found["only_1"], found["least"]) == (0.5, 5.0, 6.0, 7.0)
 
 
 def test_host_numbers_travel_in_double_precision() -> None:
@@ -149,7 +183,7 @@ def test_values_that_are_not_to_be_reduced_stay_each_rank_s_own() -> None:
 
     first, second, meeting = on_two_ranks(act)
     assert (first, second) == ({"own": 0.0, "zero": 0.0}, {"own": 1.0, "zero": 1.0})
-    assert meeting.collectives[0].calls == []
+    assert meeting.collectives[0].reductions == []
 
 
 def test_a_function_of_one_s_own_gets_the_values_of_all_ranks() -> None:
@@ -173,7 +207,7 @@ def test_step_values_are_reduced_when_they_are_written(name: str, truth: float) 
     assert written == {"x": truth, "own": 0.0}
     assert seen == {"x": truth, "own": 0.0}
     assert seen_there == {"x": truth, "own": 1.0}
-    assert len(meeting.collectives[0].calls) == 1
+    assert meeting.collectives[0].calls == ["all_gather"]
 
 
 def test_values_are_reduced_within_the_group_that_was_named() -> None:
@@ -183,7 +217,7 @@ def test_values_are_reduced_within_the_group_that_was_named() -> None:
         return rank.epoch()
 
     _, _, meeting = on_two_ranks(act)
-    assert [group for _, _, group in meeting.collectives[0].calls] == ["mine", None]
+    assert [group for _, _, group in meeting.collectives[0].reductions] == ["mine"]
 
 
 def test_the_next_epoch_begins_anew_on_every_rank() -> None:

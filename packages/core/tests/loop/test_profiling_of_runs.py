@@ -129,8 +129,8 @@ class TestWithoutAProfiler:
         session = runner._runner.session
         gradients = session.link.gradients
         assert session.fit.optimise._step == module.training_step
-        assert gradients._backward == gradients.prepared.backward
-        assert gradients._step == gradients.prepared.step
+        assert gradients.backward == gradients.prepared.backward
+        assert gradients.step_uncounted == gradients.prepared.step
         assert session.engine._log_metrics == session.parts.loggers.log_metrics
         assert runner.profiler is None
 
@@ -152,5 +152,5 @@ class TestWithoutAProfiler:
                 return self.loss(batch)
 
         trainer(limit_train_batches=1).fit(Looking(), loader(3))
-        assert any(name.endswith("_fit.py") for name in files)
+        assert any(name.endswith("_train.py") for name in files)
         assert not any("_profile.py" in name for name in files)

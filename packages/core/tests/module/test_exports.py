@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from fulmen_core.data import DataHooks
+from fulmen_core.batches import DataHooks
 from fulmen_core.module import LightningModule
 from fulmen_core.module._exports import evaluating, is_scripting, to_exported_program, to_onnx, to_torchscript
 from fulmen_interfaces import ConfigurationError, ModuleError

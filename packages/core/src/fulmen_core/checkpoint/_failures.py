@@ -32,6 +32,8 @@ def writing(path: str, checkpoint: Mapping[str, Any]) -> Iterator[None]:
     """Likewise, and tell which entry cannot be pickled where that is the reason."""
     try:
         yield
+    except CheckpointError:
+        raise
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         entries = ", ".join(map(repr, _unpicklable(checkpoint))) or "it"
         raise CheckpointError(

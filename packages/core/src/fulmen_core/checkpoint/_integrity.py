@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from typing import IO
 
 _CHUNK_BYTES = 2**20
 
 
-def damaged_record(path: str) -> str | None:
+def damaged_record(path: str | IO[bytes]) -> str | None:
     """Return the name of a record whose checksum disagrees with its content; None where all is well or unknown.
 
     Unknown are files of the old format, which have no checksums, and those that were written without: there, every

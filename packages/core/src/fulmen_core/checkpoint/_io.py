@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,8 +14,9 @@ import torch
 from fulmen_core.checkpoint._failures import damaged, reading, removing, writing
 from fulmen_core.checkpoint._file import StreamedFile, whole_file
 from fulmen_core.checkpoint._integrity import damaged_record
-from fulmen_core.checkpoint._places import file_system, is_remote, is_web, local_path
-from fulmen_interfaces import CheckpointError
+from fulmen_core.checkpoint._places import file_system, is_directory, is_remote, is_web, local_path
+from fulmen_core.checkpoint._replace import remove_tree
+from fulmen_interfaces import CheckpointError, World
 
 MapLocation = Any
 """Whatever `torch.load` takes: a device, its name, a mapping of names, or a function."""
@@ -55,8 +55,10 @@ class TorchCheckpointIO:
         """Read a checkpoint. With `weights_only` nothing but tensors and plain values is read, and no code runs.
 
         Without `map_location`, tensors come back on the devices that they were on where this machine has them, else on
-        the CPU.
+        the CPU. A directory that several processes wrote is read whole, into the host's memory.
         """
+        if is_directory(path):
+            return self._load_directory(path, weights_only)
         location = map_location or present_devices
         with reading(path):
             if is_web(path):
@@ -74,10 +76,15 @@ class TorchCheckpointIO:
             if is_remote(path):
                 _remove_remote(path)
             else:
-                _remove_local(Path(local_path(path)))
+                remove_tree(Path(local_path(path)))
 
     def teardown(self) -> None:
         """Do nothing: what was saved is on disk when `save` returns."""
+
+    def _load_directory(self, path: str, weights_only: bool) -> dict[str, Any]:
+        from fulmen_core.checkpoint._sharded import load_sharded, read_whole  # with torch.distributed.checkpoint
+
+        return read_whole(load_sharded(path, checkpoint_io=self, weights_only=weights_only, world=World()))
 
 
 def load_stream(stream: IO[bytes], *, map_location: MapLocation = None, weights_only: bool = True) -> dict[str, Any]:
@@ -149,10 +156,3 @@ def _remove_remote(path: str) -> None:
     system, place = file_system(path)
     if system.exists(place):
         system.rm(place, recursive=True)
-
-
-def _remove_local(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from os import PathLike, fspath
-from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
 import torch
 
+from fulmen_core.checkpoint._directories import open_checkpoint
 from fulmen_core.checkpoint._io import MapLocation, TorchCheckpointIO, load_stream
+from fulmen_core.checkpoint._saved import StoredState
 from fulmen_core.hparams import DATAMODULE_KEYS, MODULE_KEYS, HparamsKeys, load_hparams, make_again
 from fulmen_interfaces import CheckpointError, rank_zero_warn
 
@@ -77,6 +78,8 @@ def load_module(
             f'For a file of bare weights, use `{cls.__name__}(...).load_state_dict(torch.load("{path}"))`.',
             path,
         )
+    if isinstance(weights, StoredState):
+        weights = _placed(weights.whole(), map_location)
     strict = made.strict_loading if strict is None else strict
     mismatch = made.load_state_dict(weights, strict=strict)
     if not strict and mismatch is not None:
@@ -104,33 +107,12 @@ def load_datamodule(
     return made
 
 
-if TYPE_CHECKING:
-    class_only = classmethod
-else:
-
-    class class_only(classmethod):
-        """A class method that refuses to be called on an object, where its result would easily be thrown away."""
-
-        def __get__(self, instance: object, owner: type | None = None) -> Callable[..., Any]:
-            """Return the method of the class; on an object, a function that raises when it is called."""
-            method = super().__get__(None, owner if owner is not None else type(instance))
-            if instance is None:
-                return method
-            return functools.wraps(method)(functools.partial(_refuse, type(instance).__name__, self.__name__))
-
-
-def _refuse(owner: str, method: str, *args: Any, **kwargs: Any) -> NoReturn:
-    raise TypeError(
-        f"`{method}` was called on an object of {owner}, but it makes a new object and leaves this one as it is. "
-        f"Write `new = {owner}.{method}(...)`."
-    )
-
-
 def _read(source: CheckpointSource, map_location: MapLocation, weights_only: bool | None) -> tuple[dict[str, Any], str]:
     safely = True if weights_only is None else weights_only
     if isinstance(source, (str, PathLike)):
         path = fspath(source)
-        return TorchCheckpointIO().load(path, map_location=map_location, weights_only=safely), path
+        io = TorchCheckpointIO()
+        return open_checkpoint(path, io, map_location=map_location, weights_only=safely), path
     checkpoint = load_stream(source, map_location=map_location, weights_only=safely)
     return checkpoint, str(getattr(source, "name", source))
 
@@ -147,6 +129,13 @@ def _with_file(
 def _report(names: list[str], what: str) -> None:
     if names:
         rank_zero_warn(f"{what}: {', '.join(names)}. Load with `strict=True` to make that an error.")
+
+
+def _placed(weights: dict[str, Any], map_location: MapLocation) -> dict[str, Any]:
+    """Return weights on the device that was asked for, where it is one device."""
+    if not isinstance(map_location, (str, torch.device)):
+        return weights
+    return {name: one.to(map_location) if isinstance(one, torch.Tensor) else one for name, one in weights.items()}
 
 
 def _moved(made: M, device: torch.device) -> M:

@@ -69,3 +69,42 @@ def opened_for_writing(path: str) -> Iterator[IO[bytes]]:
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file:
             yield file
+
+
+def is_directory(path: str) -> bool:
+    """Return whether a path is a directory, on this machine or elsewhere."""
+    if is_web(path):
+        return False
+    if not is_remote(path):
+        return Path(local_path(path)).is_dir()
+    system, place = file_system(path)
+    return bool(system.isdir(place))
+
+
+class Folder:
+    """A directory on this machine or elsewhere, read by the names in it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._system: AbstractFileSystem | None = None
+        self._place = local_path(path)
+        if is_remote(path):
+            self._system, self._place = file_system(path)
+
+    def sizes(self) -> dict[str, int]:
+        """Return the sizes of the files in it."""
+        if self._system is None:
+            return {one.name: one.stat().st_size for one in Path(self._place).iterdir() if one.is_file()}
+        entries = self._system.ls(self._place, detail=True, refresh=True)
+        return {str(one["name"]).rstrip("/").rpartition("/")[2]: int(one["size"] or 0) for one in entries}
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file in it for reading."""
+        if self._system is None:
+            return (Path(self._place) / name).open("rb")
+        file: IO[bytes] = self._system.open(f"{self._place}/{name}", "rb")
+        return file
+
+    def inside(self, name: str) -> str:
+        """Return the path of a file in it."""
+        return f"{self.path.rstrip('/')}/{name}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from operator import itemgetter
@@ -18,7 +18,10 @@ from fulmen_core.data._prefetch import DevicePrefetch
 from fulmen_core.random import RandomStates, Snapshot
 from fulmen_interfaces import DataError, rank_zero_warn
 
-_END = object()
+Backward = Callable[..., Any]
+
+END = object()
+"""In the place of a batch: there is none."""
 
 
 class TrainingCursor:
@@ -174,13 +177,11 @@ class TrainingCursor:
         batches = self._batches(self._source.resume(position))
         if not self._looks_ahead:
             return self._reading(batches)
-        upcoming = _END
+        upcoming = END
         if self.batches_read < self.num_batches:
-            before = (loaded["ahead"] or {}).get("random")
-            if before is not None:
-                Snapshot.from_plain(before).restore()
+            restore_before(loaded)
             upcoming = self._look_ahead(batches)
-        self.is_last = upcoming is _END
+        self.is_last = upcoming is END
         return self._reading_ahead(batches, upcoming)
 
     def _reading(self, batches: Iterator[Any] | None = None) -> Iterator[Any]:
@@ -199,28 +200,36 @@ class TrainingCursor:
                     break
         self._end(batches)
 
-    def _reading_ahead(self, batches: Iterator[Any] | None = None, upcoming: Any = _END) -> Iterator[Any]:
+    def _reading_ahead(self, batches: Iterator[Any] | None = None, upcoming: Any = END) -> Iterator[Any]:
         """Give batches once it is known whether another one follows."""
         if batches is None and self.num_batches > 0:
             batches = self._begin()
             upcoming = self._look_ahead(batches)
-        while batches is not None and upcoming is not _END:
-            batch = upcoming if self._prefetch is None else self._prefetch.finish(upcoming)
+        while batches is not None and upcoming is not END:
+            batch = self._finished(upcoming)
             self.batches_read += 1
             if self.batches_read < self.num_batches:
                 upcoming = self._look_ahead(batches)
             else:
-                self._ahead, upcoming = None, _END
-            self.is_last = upcoming is _END
+                self._ahead, upcoming = None, END
+            self.is_last = upcoming is END
             yield batch
         self._end(batches)
 
+    def _started(self, batch: Any) -> Any:
+        return batch if self._prefetch is None or batch is END else self._prefetch.start(batch)
+
+    def _finished(self, batch: Any) -> Any:
+        return batch if self._prefetch is None or batch is END else self._prefetch.finish(batch)
+
     def _look_ahead(self, batches: Iterator[Any]) -> Any:
+        return self._started(self._read_ahead(batches))
+
+    def _read_ahead(self, batches: Iterator[Any]) -> Any:
         # Where reading draws random numbers, they must be the same when this batch is read again after coming back.
         random = Snapshot.take() if self._source.in_this_process else None
         self._ahead = _Ahead(self._source.position(), random)
-        upcoming = next(batches, _END)
-        return upcoming if self._prefetch is None or upcoming is _END else self._prefetch.start(upcoming)
+        return next(batches, END)
 
     def _begin(self) -> Iterator[Any]:
         self._open = True
@@ -231,7 +240,7 @@ class TrainingCursor:
 
     def _end(self, batches: Iterator[Any] | None) -> None:
         count, wanted = self.batches_read, self.num_batches
-        if batches is not None and not self._cut and count >= wanted and next(batches, _END) is not _END:
+        if batches is not None and not self._cut and count >= wanted and next(batches, END) is not END:
             # Asked although no more is wanted: a plain loop does, and a sampler may draw random numbers then.
             rank_zero_warn(f"The data of `{self._hook}` has more batches than the {wanted} that its length promises.")
         self._open = False
@@ -239,15 +248,33 @@ class TrainingCursor:
         if count == 0 and not (self._cut and wanted == 0):
             raise nothing_to_read(self._hook)
         if count < wanted and self._source.knows_length:
-            rank_zero_warn(
-                f"The data of `{self._hook}` gave {count} batches where its length promises {wanted}: the epoch ends"
-                " here. Let `__len__` say how many there are, or leave it out."
-            )
+            self._ended_early()
+
+    def _ended_early(self) -> None:
+        """Tell that the data gave less than its length promises."""
+        rank_zero_warn(
+            f"The data of `{self._hook}` gave {self.batches_read} batches where its length promises"
+            f" {self.num_batches}: the epoch ends here. Let `__len__` say how many there are, or leave it out."
+        )
+
+    def rest(self) -> None:
+        """Take note that the epoch is left, perhaps before its end."""
+
+    def weighted(self, backward: Backward | None, default: Backward) -> Backward | None:
+        """Return `backward`, or what stands for it (or for the default) where batches count differently."""
+        return backward
 
     def _restore_random(self, loaded: Mapping[str, Any]) -> None:
         self._random.restore(loaded["random"])
         if loaded["own"] is not None:
             self._source.restore_own_state(loaded["own"])
+
+
+def restore_before(loaded: Mapping[str, Any]) -> None:
+    """Put back the random states under which the batch was read that comes next."""
+    before = (loaded["ahead"] or {}).get("random")
+    if before is not None:
+        Snapshot.from_plain(before).restore()
 
 
 @dataclass(frozen=True)

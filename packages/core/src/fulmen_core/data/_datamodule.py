@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import partial
 from os import PathLike
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from fulmen_core.checkpoint import CheckpointSource, class_only, load_datamodule
-from fulmen_core.data._data_hooks import DataHooks
+from fulmen_core._class_only import class_only
+from fulmen_core.batches import DataHooks
 from fulmen_core.hparams import DATAMODULE_KEYS, HyperparametersMixin
+
+if TYPE_CHECKING:
+    from fulmen_core.checkpoint import CheckpointSource
 
 D = TypeVar("D", bound="LightningDataModule")
 
@@ -71,7 +74,7 @@ class LightningDataModule(DataHooks, HyperparametersMixin):
         known length is shuffled. `datamodule_kwargs` are the arguments of `__init__`.
         """
         module = cls(**datamodule_kwargs)
-        load = partial(DataLoader, batch_size=batch_size, num_workers=num_workers, pin_memory=_has_accelerator())
+        load = partial(DataLoader, batch_size=batch_size, num_workers=num_workers)
         given = {
             "train_dataloader": train_dataset,
             "val_dataloader": val_dataset,
@@ -99,6 +102,8 @@ class LightningDataModule(DataHooks, HyperparametersMixin):
         `hparams_file` (YAML or CSV) replaces the checkpoint's hyper-parameters, `kwargs` single ones. Only tensors and
         plain values are read unless `weights_only=False`. Raises CheckpointError where something is missing.
         """
+        from fulmen_core.checkpoint import load_datamodule  # who defines a data module may never read a file
+
         return load_datamodule(
             cls,
             checkpoint_path,
@@ -119,9 +124,6 @@ def _loaders(datasets: Any, load: partial[DataLoader[Any]], shuffle: bool) -> An
 
 
 def _loader(dataset: Dataset[Any], load: partial[DataLoader[Any]], shuffle: bool) -> DataLoader[Any]:
-    return load(dataset, shuffle=shuffle and not isinstance(dataset, IterableDataset))
-
-
-def _has_accelerator() -> bool:
-    """Whether copies from pinned memory have a device to go to."""
-    return torch.accelerator.is_available()
+    # Asked for here, in the process that trains: where one looked for CUDA, its forks cannot use it.
+    pin_memory = torch.accelerator.is_available()
+    return load(dataset, shuffle=shuffle and not isinstance(dataset, IterableDataset), pin_memory=pin_memory)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from torch.utils.data import DataLoader
+
 from fulmen_interfaces import ConfigurationError, DataError, Problem
 
 
@@ -14,6 +16,14 @@ def length_of(loader: Any) -> int | float:
         return len(loader)
     except (TypeError, NotImplementedError):
         return math.inf
+
+
+def batch_size_of(loader: Any) -> int | None:
+    """Return how many samples a full batch has, or None where the loader does not tell."""
+    if not isinstance(loader, DataLoader):
+        return None
+    size = loader.batch_size if loader.batch_sampler is None else getattr(loader.batch_sampler, "batch_size", None)
+    return size if isinstance(size, int) else None
 
 
 def batches_under_limit(length: int | float, limit: int | float, argument: str) -> int | float:

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 from collections.abc import Iterator, Sequence, Sized
-from typing import Any, cast
+from itertools import islice
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
-from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, IterableDataset, SequentialSampler
 
 from fulmen_core.data._combined import CombinedLoader
+from fulmen_core.data._limits import length_of
 from fulmen_core.data._stock import index_sampler, is_indexed, reading
 from fulmen_core.data._tree import map_loaders
 from fulmen_core.random import Snapshot
 from fulmen_interfaces import World, rank_zero_warn
+
+
+@runtime_checkable
+class RankAware(Protocol):
+    """An iterable data set that gives each process another part; such without `set_rank` are left as they are."""
+
+    def set_rank(self, rank: int, world_size: int) -> None:
+        """Be told whose part to give, before the data is read or workers are started to read it."""
+        ...
 
 
 class Sharding:
@@ -34,7 +46,10 @@ class Sharding:
         return self._shard(loaders, even=True)
 
     def for_evaluation(self, loaders: Any) -> Any:
-        """Return loaders of this rank's part: every sample is read by one rank, once, so some ranks may have less."""
+        """Return loaders of this rank's part: the batches that one process would read are dealt out.
+
+        Every sample is read by one rank, once, in the same batch as by one process; some ranks may have fewer batches.
+        """
         return self._shard(loaders, even=False)
 
     def _shard(self, loaders: Any, *, even: bool) -> Any:
@@ -47,21 +62,25 @@ class Sharding:
 
     def _part_of(self, loader: Any, *, even: bool) -> Any:
         """Return the part, or the loader itself where its indices are not ours to part."""
+        data = getattr(loader, "dataset", None)
+        if isinstance(data, IterableDataset) and isinstance(data, RankAware):
+            data.set_rank(self._world.rank, self._world.size)
         if not isinstance(loader, DataLoader) or not is_indexed(loader) or _is_distributed(loader):
             return loader
         indices = index_sampler(loader)
-        batched = type(indices) is BatchSampler
+        batched = even and type(indices) is BatchSampler
         chosen = indices.sampler if isinstance(indices, BatchSampler) and batched else indices
-        if not isinstance(chosen, Sized):
+        if not _has_length(chosen):
+            name = type(getattr(chosen, "sampler", chosen)).__name__
             rank_zero_warn(
-                f"{type(chosen).__name__} does not tell how many indices it gives, so every rank reads all of them. "
+                f"{name} does not tell how many indices it gives, so every rank reads all of them. "
                 "Give it a `__len__`, or let it choose by rank and set use_distributed_sampler=False."
             )
             return loader
         part = Part(chosen, self._world, seed=self._seed, even=even)
         if isinstance(indices, BatchSampler) and batched:
             return reading(loader, BatchSampler(part, indices.batch_size, indices.drop_last))
-        return reading(loader, part)  # batches made by the user's own batch sampler are dealt out whole
+        return reading(loader, part)  # batches are dealt out whole
 
 
 class Part:
@@ -81,13 +100,17 @@ class Part:
         return len(self._places(len(self.sampler)))
 
     def __iter__(self) -> Iterator[Any]:
+        if not self._even and _is_in_order(self.sampler):
+            return islice(iter(self.sampler), self._world.rank, None, self._world.size)
         chosen = self._chosen()
         return (chosen[place % len(chosen)] for place in self._places(len(chosen)))
 
     def set_epoch(self, epoch: int) -> None:
-        """Pass it on."""
-        if hasattr(self.sampler, "set_epoch"):
-            self.sampler.set_epoch(epoch)
+        """Pass it on, also to the sampler of which a batch sampler makes batches."""
+        samplers: tuple[Any, ...] = (self.sampler, getattr(self.sampler, "sampler", None))
+        for one in samplers:
+            if hasattr(one, "set_epoch"):
+                one.set_epoch(epoch)
 
     def _places(self, total: int) -> range:
         size = self._world.size
@@ -95,7 +118,7 @@ class Part:
         return range(self._world.rank, end, size)
 
     def _chosen(self) -> Sequence[Any]:
-        if type(self.sampler) is SequentialSampler:
+        if _is_in_order(self.sampler) and not isinstance(self.sampler, BatchSampler):
             return range(len(self.sampler))
         seed = int(torch.randint(2**62, (), generator=self._generator))
         before = Snapshot.take()
@@ -113,6 +136,22 @@ def _seed_host(seed: int) -> None:
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed(seed % 2**32)
+
+
+def is_dealt(loader: Any) -> bool:
+    """Whether a loader of `for_evaluation` gives every n-th of the batches that one process would read."""
+    if isinstance(loader, CombinedLoader):
+        return all(is_dealt(each) for each in loader.flattened)
+    return isinstance(loader, DataLoader) and isinstance(index_sampler(loader), Part)
+
+
+def _is_in_order(sampler: Any) -> bool:
+    """Whether nothing is chosen at random, so that indices need not be held."""
+    return type(getattr(sampler, "sampler", None) if type(sampler) is BatchSampler else sampler) is SequentialSampler
+
+
+def _has_length(indices: object) -> bool:
+    return isinstance(indices, Sized) and not math.isinf(length_of(indices))
 
 
 def _is_distributed(loader: DataLoader[Any]) -> bool:

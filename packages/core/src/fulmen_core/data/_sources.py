@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fulmen_core.batches import DataHooks
 from fulmen_core.data._combined import CombinedLoader
-from fulmen_core.data._data_hooks import DataHooks
 from fulmen_core.data._datamodule import LightningDataModule
 from fulmen_core.data._tree import holds_batches, is_collection
 from fulmen_interfaces import ConfigurationError, DataError, Problem

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from fulmen_core.logging._accumulators import Value
+from fulmen_core.logging._idle import IdleBatches
 from fulmen_core.logging._loggers import LoggerGroup
+from fulmen_core.logging._make import make_loggers
 from fulmen_core.logging._metrics import metric_states, restore_metric_states
 from fulmen_core.logging._policy import LOG_POLICIES, LogPolicy
 from fulmen_core.logging._recorder import Recorder, RecordGroup, Scope, SilentRecorder
@@ -12,6 +14,7 @@ from fulmen_core.logging._state import restore_training_records, training_record
 
 __all__ = [
     "LOG_POLICIES",
+    "IdleBatches",
     "LogPolicy",
     "LoggerGroup",
     "RecordGroup",
@@ -20,6 +23,7 @@ __all__ = [
     "Scope",
     "SilentRecorder",
     "Value",
+    "make_loggers",
     "metric_states",
     "numbers",
     "restore_metric_states",

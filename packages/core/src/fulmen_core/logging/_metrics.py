@@ -17,6 +17,17 @@ def is_metric(value: object) -> bool:
     return torchmetrics is not None and isinstance(value, torchmetrics.Metric)
 
 
+def metrics_of(module: nn.Module) -> dict[str, Any]:
+    """Return the metrics in a module by name."""
+    return dict(_metrics(module))
+
+
+def forget_computed(metric: nn.Module) -> None:
+    """Let a metric be computed anew, over all processes: some may have computed it already, and others not."""
+    for _, part in _metrics(metric):
+        part._computed = None
+
+
 def metric_states(module: nn.Module, *, copied: bool = False) -> dict[str, Any]:
     """Return what the metrics in a module have accumulated, by name: a module's own `state_dict` leaves that out.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -102,11 +103,17 @@ class Record:
         if self.accumulator is not None:
             self.accumulator.add(plain.detach() if isinstance(plain, Tensor) else plain, weight)
 
+    def show(self, value: Any) -> None:
+        """Take a value as the newest, but not into account."""
+        if self.metric is None and self.options.on_step:
+            self.last = as_value(self.options.name, value, keep_graph=self.options.enable_graph)
+            self.fresh = self.live = True
+
     def take_epoch_value(self) -> Value:
         """Return the epoch's value and start anew; a metric is left to `Results.reset_metrics`."""
         self.updated = False
         if self.metric is not None:
-            return as_value(self.options.name, self.metric.compute())
+            return as_value(self.options.name, _computed(self.metric))
         if self.accumulator is None:
             raise LoggingError(f"{self.options.name!r} is logged per step only and has no value for the epoch.")
         value = self.accumulator.compute()
@@ -143,6 +150,14 @@ def as_value(name: str, value: Any, *, keep_graph: bool = False) -> Value:
         f"`self.log({name!r}, {value!r})`: a {type(value).__name__} cannot be logged. "
         "Log a number, a tensor with one element or a torchmetrics metric; use `log_dict` for several values."
     )
+
+
+def _computed(metric: Any) -> Any:
+    """Compute, over all processes; without a complaint where only the others had something to add."""
+    with warnings.catch_warnings():
+        if not metric.update_called:
+            warnings.simplefilter("ignore")
+        return metric.compute()
 
 
 def _metric_step_value(metric: Any) -> Value | None:

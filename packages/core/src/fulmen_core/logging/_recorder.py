@@ -25,6 +25,8 @@ class RecordGroup:
     training: bool = False
     """Whether callbacks see the values of single steps."""
     records: list[Record] = field(default_factory=list)
+    borrowed: list[Record] = field(default_factory=list)
+    """What only other ranks have logged, for values of the epoch."""
     logs_steps: bool = False
     """Whether any record keeps values per step."""
 
@@ -52,6 +54,8 @@ class Recorder:
         """The batch that is worked on, from which a batch size is taken when one is needed."""
         self.loader_idx: int | None = None
         """The evaluation loader that is read, where there are several."""
+        self.muted = False
+        """Whether the training batch that is worked on counts nothing: it leaves no trace in the epoch's values."""
         self.training = RecordGroup(training=True)
         self.evaluation = RecordGroup()
         self._sizes = BatchSizes()
@@ -113,7 +117,9 @@ class Recorder:
         record = scope.records.get(key)
         if record is None:
             record = scope.records[key] = self._first_use(scope, key, value)
-        if record.weighted:
+        if self.muted and scope.group.training:
+            record.show(value)
+        elif record.weighted:
             if batch_size is None:
                 batch_size = 1 if self.batch is None else self._sizes.of(self.batch)
             record.add(value, batch_size)

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fulmen_core.logging._accumulators import Value
-from fulmen_core.logging._align import align
 from fulmen_core.logging._record import Record
 from fulmen_core.logging._recorder import RecordGroup
 from fulmen_core.logging._sync import synchronise_epoch, synchronise_steps
@@ -78,16 +77,20 @@ class Results:
             record.fresh = False
         return {record.options.step_key: record.last for record in fresh if record.last is not None}
 
-    def publish_epoch(self, group: RecordGroup, collectives: Collectives | None = None) -> None:
-        """Reduce what was logged for the epoch, show it to everybody, and hold it for the loggers."""
+    def publish_epoch(
+        self, group: RecordGroup, collectives: Collectives | None = None, module: nn.Module | None = None
+    ) -> None:
+        """Reduce what was logged for the epoch, show it to everybody, and hold it for the loggers.
+
+        With `collectives` over all ranks, which find torchmetrics objects that only others logged in the module.
+        """
         self.settle(group)
         for record in group.records:
             record.last = None
         ended = [record for record in group.records if record.options.on_epoch and record.updated]
         if collectives is not None:
-            if not group.training:  # ranks may have had different numbers of batches, also none
-                ended = align(ended, collectives)
-            synchronise_epoch(ended, collectives)
+            ended = synchronise_epoch(ended, collectives, module)
+            group.borrowed += [record for record in ended if record not in group.records]
         for record in ended:
             if not record.updated:
                 continue
@@ -102,10 +105,12 @@ class Results:
 
     def reset_metrics(self, group: RecordGroup) -> None:
         """Let logged torchmetrics objects start anew, now that nobody needs this epoch's values any more."""
-        for record in group.records:
+        for record in (*group.records, *group.borrowed):
             if record.metric is not None:
                 record.metric.reset()
                 record.updated = False
+        if group.training:
+            group.borrowed.clear()
 
     def take_unsent(self) -> dict[str, Value]:
         """Return the epoch values that the loggers have not had yet."""

@@ -38,10 +38,13 @@ def training_records_state(recorder: Recorder, module: nn.Module) -> list[dict[s
     ]
 
 
-def restore_training_records(recorder: Recorder, module: nn.Module, states: Sequence[Mapping[str, Any]]) -> None:
-    """Put records as `training_records_state` returned them in the place of all that are there."""
+def restore_training_records(
+    recorder: Recorder, module: nn.Module, states: Sequence[Mapping[str, Any]], *, device: torch.device
+) -> None:
+    """Put records as `training_records_state` returned them in the place of all that are there, on this device."""
     recorder.begin_training()
-    lost = [state["options"]["name"] for state in states if not _restore_record(recorder, module, state)]
+    placed = [_placed(state, device) for state in states]
+    lost = [state["options"]["name"] for state in placed if not _restore_record(recorder, module, state)]
     if lost:
         rank_zero_warn(
             f"What was logged of {', '.join(lost)} since this epoch began cannot be put back: its epoch value will be "
@@ -82,6 +85,15 @@ def _record_state(record: Record, hook: Hook) -> dict[str, Any]:
         "live": record.live,
         "dtype": record.dtype,
     }
+
+
+def _placed(state: Any, device: torch.device) -> Any:
+    """Return the state with its tensors on the device, where the run's further values will be."""
+    if isinstance(state, torch.Tensor):
+        return state.to(device)
+    if isinstance(state, Mapping):
+        return {name: _placed(part, device) for name, part in state.items()}
+    return [_placed(part, device) for part in state] if isinstance(state, list) else state
 
 
 def _can_be_written(key: Sequence[Any]) -> bool:

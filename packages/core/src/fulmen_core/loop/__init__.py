@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from fulmen_core.loop._accord import agree_on, any_rank
 from fulmen_core.loop._clock import StopRule, ValidationClock
 from fulmen_core.loop._configure import needs_closure, read_configuration
 from fulmen_core.loop._engine import Engine, RunControl, RunParts, Transfer
+from fulmen_core.loop._epoch_size import EpochSize
 from fulmen_core.loop._evaluate import TEST, VALIDATION, by_loader, evaluate, on_device, predict
-from fulmen_core.loop._fit import Fit, FitHooks, sanity_check, train
+from fulmen_core.loop._fit import Fit, FitHooks
 from fulmen_core.loop._hook_table import HookTable, nothing, overridden
 from fulmen_core.loop._optimise import (
     AutomaticOptimisation,
@@ -21,7 +23,8 @@ from fulmen_core.loop._progress import Counter, FitProgress, Phase
 from fulmen_core.loop._schedulers import SchedulerSteps
 from fulmen_core.loop._signals import SignalWatch, Terminated
 from fulmen_core.loop._standing import Standing, Switches
-from fulmen_core.loop._steps import StepEntry, accepted_arguments, bind_step
+from fulmen_core.loop._steps import StepCall, StepEntry, accepted_arguments, bind_step
+from fulmen_core.loop._train import sanity_check, stopping_together, train
 from fulmen_core.loop._window import AccumulationWindow
 
 __all__ = [
@@ -31,6 +34,7 @@ __all__ = [
     "AutomaticOptimisation",
     "Counter",
     "Engine",
+    "EpochSize",
     "Fit",
     "FitHooks",
     "FitProgress",
@@ -47,6 +51,7 @@ __all__ = [
     "SeveralOptimisers",
     "SignalWatch",
     "Standing",
+    "StepCall",
     "StepEntry",
     "StopRule",
     "Switches",
@@ -54,6 +59,8 @@ __all__ = [
     "Transfer",
     "ValidationClock",
     "accepted_arguments",
+    "agree_on",
+    "any_rank",
     "bind_step",
     "by_loader",
     "evaluate",
@@ -64,5 +71,6 @@ __all__ = [
     "predict",
     "read_configuration",
     "sanity_check",
+    "stopping_together",
     "train",
 ]

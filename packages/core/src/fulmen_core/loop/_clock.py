@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,7 +13,10 @@ from fulmen_interfaces import ConfigurationError, Problem
 
 
 class ValidationClock:
-    """Says after each training batch whether validation is due."""
+    """Says after each training batch whether validation is due; with `agree`, ranks decide together on times.
+
+    `steps` are optimizer steps over the whole fit, and take the place of `interval`.
+    """
 
     def __init__(
         self,
@@ -21,13 +25,17 @@ class ValidationClock:
         every_n_epochs: int | None,
         num_batches: int | float,
         progress: FitProgress,
+        agree: Callable[[bool], bool] | None = None,
+        steps: int | None = None,
     ) -> None:
+        self._steps = steps
+        self._timed = (-1, False)
+        """The last batch after which time was asked for, and the answer."""
         self._every_n_epochs = every_n_epochs
         self._progress = progress
         self._interval = interval
-        self._seconds = interval.total_seconds() if isinstance(interval, timedelta) else None
+        self._timer = TimeBetween(interval, agree) if isinstance(interval, timedelta) else None
         self.count_on(num_batches)
-        self._last_time = time.monotonic()
 
     def count_on(self, num_batches: int | float) -> None:
         """Take note of how many training batches an epoch has from now on."""
@@ -48,16 +56,45 @@ class ValidationClock:
             return False
         if ending:
             return True
-        if self._seconds is not None:
-            return time.monotonic() - self._last_time >= self._seconds
+        if self._steps is not None:
+            return progress.window_filled == 0 and progress.stepped_batches % self._steps == 0
+        if self._timer is not None:
+            return self._time_is_up(self._timer)
         if self._batches is None or self._batches == math.inf:
             return progress.is_last_batch
         done = progress.total_batches if self._every_n_epochs is None else progress.batches.processed
         return done % self._batches == 0
 
+    def _time_is_up(self, timer: TimeBetween) -> bool:
+        """Return whether it was when first asked after this batch: ranks, whose clocks differ, agree once in each."""
+        batch, up = self._timed
+        if batch != self._progress.total_batches:
+            up = timer.is_up()
+            self._timed = (self._progress.total_batches, up)
+        return up
+
     def ran(self) -> None:
         """Take note that validation ran."""
-        self._last_time = time.monotonic()
+        if self._timer is not None:
+            self._timer.restart()
+
+
+class TimeBetween:
+    """Says whether enough time has passed; with `agree`, ranks decide together, and the first whose time is up wins."""
+
+    def __init__(self, interval: timedelta, agree: Callable[[bool], bool] | None = None) -> None:
+        self._seconds = interval.total_seconds()
+        self._agree = agree
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew."""
+        self._last = time.monotonic()
+
+    def is_up(self) -> bool:
+        """Return whether it is. Call it at the same moments on every rank."""
+        up = time.monotonic() - self._last >= self._seconds
+        return up if self._agree is None else self._agree(up)
 
 
 def _batches_between(interval: float | int, every_n_epochs: int | None, num_batches: int | float) -> int | float:
@@ -101,13 +138,17 @@ class StopRule:
     min_steps: int
     progress: FitProgress
 
+    def __post_init__(self) -> None:
+        self.last_step = math.inf if self.max_steps == -1 else self.max_steps
+        """The step with which training ends."""
+
     def limits_reached(self) -> bool:
         """Return whether the most that was asked for is done."""
         return self.steps_reached() or self.epochs_reached()
 
     def steps_reached(self) -> bool:
         """Return whether the last allowed optimizer step is done."""
-        return self.max_steps != -1 and self.progress.global_step >= self.max_steps
+        return self.progress.global_step >= self.last_step
 
     def epochs_reached(self) -> bool:
         """Return whether the last allowed epoch is done."""

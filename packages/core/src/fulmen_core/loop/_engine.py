@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from fulmen_interfaces import (
     PreparedModel,
     RunningStage,
     Stage,
+    SupportsJointEvaluation,
     SupportsLazyExecution,
     TrainerView,
     World,
@@ -39,9 +40,19 @@ class RunControl:
     """What is being done, and what users ask of it meanwhile."""
 
     should_stop: bool = False
-    """Set by users: training ends after this batch, if the least that was asked for is done."""
+    """Training ends after this batch, if the least that was asked for is done."""
+    asked: bool = False
+    """Whether a user asked for that on this rank."""
+    agrees: bool = False
+    """Whether ranks agree on it first."""
     stage: RunningStage | None = None
     """What is being done; written by the loops."""
+
+    def ask(self, stop: bool) -> None:
+        """Ask for an end, or withdraw that."""
+        self.asked = stop
+        if not (stop and self.agrees):
+            self.should_stop = stop
 
 
 @dataclass(kw_only=True)
@@ -100,6 +111,9 @@ class Engine(RunParts):
         accelerator = self.accelerator
         self.mark_step = accelerator.mark_step if isinstance(accelerator, SupportsLazyExecution) else None
         """Runs what a lazy device recorded; None where operations run at once. Called after every batch."""
+        prepared = self.prepared
+        self.evaluating = prepared.evaluating if isinstance(prepared, SupportsJointEvaluation) else nullcontext
+        """Makes the context around the batches of one evaluation loader; all ranks enter it."""
         self.save_logs = self.profiled("save_logs", self.loggers.save)
         """Lets the loggers write what they hold back."""
         self._log_metrics = self.profiled("log_metrics", self.loggers.log_metrics)
@@ -136,4 +150,4 @@ class Engine(RunParts):
 
     def publish_epoch(self, group: RecordGroup) -> None:
         """Reduce what was logged for the epoch, and show it to everybody."""
-        self._publish_epoch(group, self.shared)
+        self._publish_epoch(group, self.shared, self.module)

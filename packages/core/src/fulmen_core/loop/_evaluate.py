@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from typing import Any
 
-from fulmen_core.data import EvaluationData, prefetch_to_device
+import torch
+
+from fulmen_core.batches import move_to_device
+from fulmen_core.data import EvaluationData, is_dealt, prefetch_to_device
 from fulmen_core.logging import RecordGroup, Value, numbers
 from fulmen_core.loop._engine import Engine, Transfer
 from fulmen_core.loop._hook_table import HookCall
 from fulmen_core.loop._modes import evaluation_mode
 from fulmen_core.loop._steps import bind_step
-from fulmen_interfaces import Hook, RunningStage, Stage
+from fulmen_interfaces import Collectives, Hook, RunningStage, Stage
+
+_NOTHING = object()
 
 
 @dataclass(frozen=True)
@@ -144,24 +150,25 @@ def run_batches(
         recorder.loader_idx = loader_idx if several else None
         tail = (loader_idx,) if several else ()
         batches = engine.profiling.fetches(f"{names.loader}_next", batches)
-        for batch_idx, batch in enumerate(on_device(engine, batches, loader_idx)):
-            recorder.batch = batch
-            if indices is not None:
-                indices.advance(loader_idx)
-            begin(batch, batch_idx, *tail)
-            recorder.scope = scope
-            outputs = step(batch, batch_idx, *tail)
-            end(outputs, batch, batch_idx, *tail)
-            if keep is not None:
-                keep(loader_idx, outputs)
-            if mark_step is not None:
-                mark_step()
-            if logs_steps:
-                if group.logs_steps:
-                    engine.log_evaluation_step(seen[loader_idx])
-                seen[loader_idx] += 1
-            if signals.received is not None:
-                signals.check()
+        with engine.evaluating():
+            for batch_idx, batch in enumerate(on_device(engine, batches, loader_idx)):
+                recorder.batch = batch
+                if indices is not None:
+                    indices.advance(loader_idx)
+                begin(batch, batch_idx, *tail)
+                recorder.scope = scope
+                outputs = step(batch, batch_idx, *tail)
+                end(outputs, batch, batch_idx, *tail)
+                if keep is not None:
+                    keep(loader_idx, outputs)
+                if mark_step is not None:
+                    mark_step()
+                if logs_steps:
+                    if group.logs_steps:
+                        engine.log_evaluation_step(seen[loader_idx])
+                    seen[loader_idx] += 1
+                if signals.received is not None:
+                    signals.check()
         engine.publish_epoch(group)
     if indices is not None:
         indices.clear()
@@ -196,7 +203,7 @@ def by_loader(values: dict[str, Value], group: RecordGroup, loaders: int) -> lis
     plain = numbers(values)
     if loaders <= 1:
         return [plain]
-    homes = {record.options.epoch_key: record.loader_idx for record in group.records}
+    homes = {record.options.epoch_key: record.loader_idx for record in (*group.records, *group.borrowed)}
     return [
         {key: value for key, value in plain.items() if homes.get(key) in (None, loader)} for loader in range(loaders)
     ]
@@ -212,13 +219,31 @@ class Predictions:
         """Take the outputs of one batch."""
         self._by_loader[loader_idx].append(outputs)
 
+    def share(self, collectives: Collectives, dealt: Sequence[bool]) -> None:
+        """Take the outputs of all ranks: in the order of one process where batches were dealt out, else by rank."""
+        everywhere = collectives.gather_objects(move_to_device(self._by_loader, torch.device("cpu")))
+        for loader_idx, was_dealt in enumerate(dealt):
+            of_ranks = [by_loader[loader_idx] for by_loader in everywhere]
+            self._by_loader[loader_idx] = _in_turn(of_ranks) if was_dealt else list(chain.from_iterable(of_ranks))
+
     def result(self) -> list[Any] | list[list[Any]]:
         """Return one list of batches, or a list per loader where there are several."""
         return self._by_loader[0] if len(self._by_loader) == 1 else self._by_loader
 
 
-def predict(engine: Engine, data: EvaluationData, *, keep: bool) -> list[Any] | list[list[Any]] | None:
-    """Run prediction once; the hooks are those of `evaluate` under their own names, nothing is logged."""
+def _in_turn(of_ranks: Sequence[Sequence[Any]]) -> list[Any]:
+    """Return one of each in turn; those that have no more are passed over."""
+    rounds = zip_longest(*of_ranks, fillvalue=_NOTHING)
+    return [outputs for one_round in rounds for outputs in one_round if outputs is not _NOTHING]
+
+
+def predict(
+    engine: Engine, data: EvaluationData, *, keep: bool, gather: bool = False
+) -> list[Any] | list[list[Any]] | None:
+    """Run prediction once; the hooks are those of `evaluate` under their own names, nothing is logged.
+
+    With `gather` what all ranks predicted is returned on each, in host memory.
+    """
     engine.recorder.begin_evaluation()
     names, group = PREDICTION, engine.recorder.evaluation
     predictions = Predictions(len(data.loaders)) if keep else None
@@ -230,4 +255,8 @@ def predict(engine: Engine, data: EvaluationData, *, keep: bool) -> list[Any] | 
         )
         engine.hooks.both(names.epoch_end, group)()
         engine.hooks.both(names.end, group)()
-    return None if predictions is None else predictions.result()
+    if predictions is None:
+        return None
+    if gather and engine.shared is not None:
+        predictions.share(engine.shared, [is_dealt(loader) for loader in data.loaders])
+    return predictions.result()

@@ -1,16 +1,17 @@
-"""Training: fit → epoch → batch."""
+"""One fit: what only training needs beside the engine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fulmen_core._seed import isolate_rng
 from fulmen_core.data import EvaluationData, TrainingCursor
-from fulmen_core.loop._clock import StopRule, ValidationClock
+from fulmen_core.loop._accord import StopAccord, agree_on, any_rank
+from fulmen_core.loop._clock import StopRule, TimeBetween, ValidationClock
 from fulmen_core.loop._engine import Engine
-from fulmen_core.loop._evaluate import VALIDATION, evaluate
+from fulmen_core.loop._epoch_size import EpochSize
 from fulmen_core.loop._hook_table import HookCall
 from fulmen_core.loop._optimise import Optimisation
 from fulmen_core.loop._progress import FitProgress, Phase
@@ -18,7 +19,12 @@ from fulmen_core.loop._schedulers import SchedulerSteps
 from fulmen_core.loop._standing import Standing, Switches
 from fulmen_core.loop._window import AccumulationWindow
 from fulmen_core.random import RandomStates
-from fulmen_interfaces import Hook, RunningStage
+from fulmen_interfaces import Every, Hook
+
+NEVER = sys.maxsize
+"""More steps than any fit has."""
+SKIP_EPOCH = -1
+"""What `on_train_batch_start` returns to leave out the rest of the epoch."""
 
 
 @dataclass
@@ -38,12 +44,25 @@ class FitHooks:
         hooks = engine.hooks
         return cls(
             epoch_start=hooks.both(Hook.ON_TRAIN_EPOCH_START),
-            batch_start=hooks.both(Hook.ON_TRAIN_BATCH_START),
+            batch_start=_batch_start(engine),
             batch_end=hooks.both(Hook.ON_TRAIN_BATCH_END),
             epoch_end_early=hooks.early(Hook.ON_TRAIN_EPOCH_END),
             epoch_end_late=hooks.late(Hook.ON_TRAIN_EPOCH_END),
             zero_grad_for_validation=hooks.module_only(Hook.ON_VALIDATION_MODEL_ZERO_GRAD),
         )
+
+
+def _batch_start(engine: Engine) -> HookCall:
+    """Return the call. Where the module has a say in whether the epoch goes on, ranks agree on what it said."""
+    hook, shared = Hook.ON_TRAIN_BATCH_START, engine.shared
+    call = engine.hooks.both(hook)
+    if shared is None or engine.hooks.of_module(hook) is None:
+        return call
+
+    def agreed(batch: Any, batch_idx: int) -> int | None:
+        return SKIP_EPOCH if any_rank(shared, call(batch, batch_idx) == SKIP_EPOCH) else None
+
+    return agreed
 
 
 @dataclass
@@ -67,11 +86,47 @@ class Fit:
     """How they stood before the sanity check and `on_train_start`."""
     paused: Standing | None = None
     """How things stood when the validation that runs began."""
+    accord: StopAccord | None = None
+    """Lets ranks agree on where to stop, where there are several."""
+    progress: FitProgress = field(init=False)
+    """The counters."""
+    log_every: int = field(init=False)
+    """Optimizer steps between step values for the loggers."""
+    log_timer: TimeBetween | None = field(init=False)
+    """Where time decides when these are written, it sets `log_every` before each batch."""
+
+    def __post_init__(self) -> None:
+        self.progress = self.engine.progress
+        every = self.engine.settings.log_every_n_steps
+        time = every.time if isinstance(every, Every) else None
+        self.log_timer = None if time is None else TimeBetween(time, agree_on(self.engine.shared))
+        self._count_log_steps()
+
+    def _count_log_steps(self) -> None:
+        every = self.engine.settings.log_every_n_steps
+        if not isinstance(every, Every):
+            self.log_every = every or NEVER
+        elif every.time is None:
+            self.log_every = self.size.steps_between(every, "log_every_n_steps")
+        else:
+            self.log_every = NEVER
+
+    def ask_log_timer(self, timer: TimeBetween) -> None:
+        """Have step values written after the batch that begins, if it is time."""
+        self.log_every = NEVER
+        if timer.is_up():
+            self.log_every = 1
+            timer.restart()
 
     @property
-    def progress(self) -> FitProgress:
-        """The counters."""
-        return self.engine.progress
+    def log_interval(self) -> int:
+        """Optimizer steps between step values for the loggers; 0: none is due."""
+        return 0 if self.log_every == NEVER else self.log_every
+
+    @property
+    def size(self) -> EpochSize:
+        """How large an epoch is."""
+        return EpochSize.of(self.cursor.loader, self.cursor.num_batches, self.engine.world.size, self.window.size)
 
     @property
     def validation_is_due(self) -> bool:
@@ -100,6 +155,7 @@ class Fit:
             return
         self.engine.recorder.scope = None
         self.cursor, self.validation = self.reload()
+        self._count_log_steps()
         self.window.num_batches = self.cursor.num_batches
         self.clock.count_on(self.cursor.num_batches)
 
@@ -109,214 +165,23 @@ class Fit:
 
     def is_done(self) -> bool:
         """Return whether training is over: no epoch is under way, and none is to follow."""
+        self.agree_to_stop()
         return self.progress.phase is Phase.BETWEEN_EPOCHS and (self.stop.limits_reached() or self.asked_to_stop())
 
     def asked_to_stop(self) -> bool:
         """Return whether a user asked for an end, and the least that was asked for is done."""
         return self.engine.control.should_stop and self.stop.may_stop_early()
 
+    def agree_to_stop(self) -> None:
+        """Come to a point at which ranks may agree to stop; all of them come to the same ones."""
+        control = self.engine.control
+        if self.accord is not None and self.accord.reached(control.asked) and control.agrees:
+            control.should_stop, control.agrees = True, False
+
     def must_stop(self) -> bool:
         """Return whether no further batch may be trained."""
-        return self.stop.steps_reached() or self.asked_to_stop()
-
-
-def train(fit: Fit) -> None:
-    """Train until what was asked for is done.
-
-    ::
-
-        on_train_start
-        for each epoch:
-            on_train_epoch_start
-            for each batch:
-                on_train_batch_start, step and weights, on_train_batch_end
-                metrics to loggers, validation if it is due
-            on_train_epoch_end
-        on_train_end
-
-    Where there is nothing to do, no hook is called either.
-    """
-    if fit.nothing_to_do():
-        return
-    hooks = fit.engine.hooks
-    hooks.both(Hook.ON_TRAIN_START)()
-    _take_up(fit)
-    run_epoch = fit.engine.profiled("training_epoch", train_epoch)
-    while not fit.is_done():
-        run_epoch(fit)
-        fit.engine.signals.check()
-    hooks.both(Hook.ON_TRAIN_END)()
-
-
-def _take_up(fit: Fit) -> None:
-    """Put back what a checkpoint holds, and do what was left of the hook in which it was written."""
-    if fit.put_back is None:
-        return
-    fit.put_back()
-    fit.put_back = None
-    _leave_validation(fit)
-    _reopen_epoch(fit)
-
-
-def _leave_validation(fit: Fit) -> None:
-    """Go the user's own way out of a validation at whose end the checkpoint was written."""
-    hooks, leave = fit.engine.hooks, Hook.ON_VALIDATION_MODEL_TRAIN
-    if fit.progress.phase is Phase.VALIDATED and hooks.of_module(leave) is not None:
-        hooks.module_only(leave)()
-
-
-def _reopen_epoch(fit: Fit) -> None:
-    """Go on with an epoch that a limit had cut short, where that limit is further away now."""
-    progress = fit.progress
-    if (
-        progress.phase is Phase.EPOCH_ENDED
-        and fit.cursor.is_open
-        and not (progress.is_last_batch or progress.skip_epoch or fit.must_stop())
-    ):
-        progress.phase = Phase.IN_EPOCH
-        progress.epochs.processed -= 1
-
-
-def train_epoch(fit: Fit) -> None:
-    """Train one epoch, or what a checkpoint left of one."""
-    progress = fit.progress
-    if progress.phase is not Phase.EPOCH_ENDED:
-        batches = _begin_epoch(fit)
-        if progress.phase is not Phase.IN_EPOCH:
-            finish_batch(fit)
-        if not (progress.skip_epoch or fit.must_stop()):
-            run_batch = fit.engine.profiling.batch("training_batch", train_batch)
-            for batch in batches:  # also after the last batch: reading to the very end may draw random numbers
-                run_batch(fit, batch)
-                if progress.skip_epoch or fit.must_stop():
-                    break
-        _end_epoch(fit)
-    _finish_epoch(fit)
-
-
-def _begin_epoch(fit: Fit) -> Iterable[Any]:
-    """Return the batches of the epoch that begins or goes on."""
-    progress = fit.progress
-    if progress.phase is Phase.BETWEEN_EPOCHS:
-        fit.reload_data()
-    batches: Iterator[Any] = fit.cursor.epoch(progress.epoch)
-    if progress.phase is Phase.BETWEEN_EPOCHS:
-        progress.begin_epoch()
-        fit.hooks.epoch_start()
-    return fit.engine.profiling.fetches("train_dataloader_next", batches)
-
-
-def train_batch(fit: Fit, batch: Any) -> None:
-    """Train on one batch, and do what is due after it."""
-    engine, progress = fit.engine, fit.engine.progress
-    counter = progress.batches
-    batch_idx = counter.ready
-    counter.ready = batch_idx + 1
-    progress.is_last_batch = is_last = fit.cursor.is_last
-    if engine.transfer is not None:
-        engine.recorder.scope = None
-        batch = engine.transfer(batch, 0)
-    engine.recorder.batch = batch
-    if fit.hooks.batch_start(batch, batch_idx) == -1:
-        counter.processed += 1
-        progress.skip_epoch = True
-        fit.schedulers.after_last_batch()
-        return
-    counter.started += 1
-    fit.window.advance(is_last=is_last)
-    outputs = fit.optimise(batch, batch_idx)
-    if engine.mark_step is not None:
-        engine.mark_step()
-    counter.processed += 1
-    if fit.window.closes:
-        fit.window.close()
-        progress.stepped_batches += 1
-        fit.schedulers.after_optimizer_step()
-    if is_last:
-        fit.schedulers.after_last_batch()
-    progress.phase = Phase.BATCH_ENDED
-    fit.hooks.batch_end(outputs, batch, batch_idx)
-    finish_batch(fit)
-
-
-def finish_batch(fit: Fit) -> None:
-    """Do what follows a batch's end hooks: metrics to loggers, validation, schedulers that watch a metric."""
-    engine, progress = fit.engine, fit.engine.progress
-    if progress.phase is Phase.BATCH_ENDED:
-        _log_step(fit)
-        if fit.validation_is_due:
-            _validate(fit)
-    fit.schedulers.after_batch()
-    progress.batches.completed += 1
-    progress.phase = Phase.IN_EPOCH
-    if engine.signals.received is not None:
-        engine.signals.check()
-
-
-def _log_step(fit: Fit) -> None:
-    """Send step values to the loggers where enough steps have passed and this batch made one."""
-    engine, progress = fit.engine, fit.engine.progress
-    every = engine.settings.log_every_n_steps
-    if every and progress.window_filled == 0 and progress.stepped_batches % every == 0:
-        engine.log_training_step(progress.logged_step)
-
-
-def _validate(fit: Fit) -> None:
-    engine, progress = fit.engine, fit.engine.progress
-    if fit.validation is None:
-        return
-
-    def reached_the_end() -> None:
-        progress.phase = Phase.VALIDATED
-
-    if progress.window_filled == 0:
-        fit.hooks.zero_grad_for_validation()
-    fit.paused = fit.standing()
-    with engine.running(RunningStage.VALIDATING):
-        engine.profiled("validation", evaluate)(
-            engine,
-            VALIDATION,
-            fit.validation,
-            stage=RunningStage.VALIDATING,
-            step_number=progress.logged_step,
-            before_end=reached_the_end,
+        if self.accord is not None:
+            self.agree_to_stop()
+        return self.progress.global_step >= self.stop.last_step or (
+            self.engine.control.should_stop and self.stop.may_stop_early()
         )
-    fit.paused = None
-    fit.clock.ran()
-
-
-def _end_epoch(fit: Fit) -> None:
-    """Complete the epoch's metrics and call the epoch's end hooks."""
-    engine, progress = fit.engine, fit.engine.progress
-    training = engine.recorder.training
-    engine.recorder.batch = None
-    engine.publish_epoch(training)
-    fit.hooks.epoch_end_early()
-    engine.publish_epoch(training)
-    engine.results.reset_metrics(training)
-    progress.epochs.processed += 1
-    progress.phase = Phase.EPOCH_ENDED
-    fit.hooks.epoch_end_late()
-
-
-def _finish_epoch(fit: Fit) -> None:
-    """Do what follows an epoch's end hooks: schedulers that watch a metric, metrics to loggers, counters."""
-    engine, progress = fit.engine, fit.engine.progress
-    fit.schedulers.after_epoch()
-    engine.log_metrics(engine.results.take_unsent(), progress.logged_step)
-    engine.save_logs()
-    progress.end_epoch()
-
-
-def sanity_check(engine: Engine, load: Callable[[], EvaluationData]) -> None:
-    """Run a few validation batches, so that mistakes show before an epoch of training is spent.
-
-    Training goes on with the random numbers that it would have had without.
-    """
-    stage, at_most = RunningStage.SANITY_CHECKING, engine.settings.num_sanity_val_steps
-    with isolate_rng(), engine.running(stage):
-        engine.hooks.both(Hook.ON_SANITY_CHECK_START)()
-        check = engine.profiled("sanity_check", evaluate)
-        check(engine, VALIDATION, load(), stage=stage, step_number=0, at_most=at_most)
-        engine.hooks.both(Hook.ON_SANITY_CHECK_END)()
-    engine.results.clear()

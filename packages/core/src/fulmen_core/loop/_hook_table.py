@@ -20,6 +20,19 @@ def nothing(*args: Any) -> None:
     """Stand in for a hook that nobody implements."""
 
 
+def in_turn(*calls: HookCall) -> HookCall:
+    """Return one call that makes these in turn, with the same arguments; those that do nothing are left out."""
+    real = tuple(call for call in calls if call is not nothing)
+    if len(real) < 2:
+        return real[0] if real else nothing
+
+    def call(*args: Any) -> None:
+        for one in real:
+            one(*args)
+
+    return call
+
+
 class HookTable:
     """Makes the calls of one run."""
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from fulmen_core.logging import Recorder, Scope
-from fulmen_core.loop._hook_table import HookCall
+from fulmen_core.loop._hook_table import HookCall, in_turn, nothing
 from fulmen_core.loop._outputs import detached_outputs, loss_of, trainable
 from fulmen_core.loop._profile import Profiling
 from fulmen_core.loop._progress import FitProgress
@@ -60,34 +60,43 @@ class GradientSteps:
         self.hooks = hooks
         self.prepared = prepared
         self._progress = progress
-        self._backward = profiling.wrap("backward", hooks.backward or prepared.backward)
-        self._step = profiling.wrap("optimizer_step", prepared.step)
+        self.step_uncounted = profiling.wrap("optimizer_step", prepared.step)
+        """Steps an optimizer; whoever calls it counts."""
         self._zero_grad = profiling.wrap("optimizer_zero_grad", hooks.zero_grad or _zero_grad)
+        self.backward = _backward_with_hooks(
+            hooks.before_backward,
+            profiling.wrap("backward", hooks.backward or prepared.backward),
+            hooks.after_backward,
+        )
+        """Computes gradients; arguments are those of `Tensor.backward`, the loss in front."""
+        seen = in_turn(hooks.before_optimizer_step, hooks.clip)
+        self.finish = nothing if seen is nothing else in_turn(prepared.unscale_gradients, seen)
+        """Shows an optimizer's gradients to hooks and bounds them. Where nobody looks, the step alone unscales them."""
         self.clip_gradients = profiling.wrap("clip_gradients", prepared.clip_gradients)
         """Bounds gradients where a user asks for it."""
-
-    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Compute gradients."""
-        self.hooks.before_backward(loss)
-        self._backward(loss, *args, **kwargs)
-        self.hooks.after_backward()
 
     def zero_grad(self, optimizer: Optimizer, batch_idx: int) -> None:
         """Clear gradients."""
         self.hooks.before_zero_grad(optimizer)
         self._zero_grad(self._progress.epoch, batch_idx, optimizer)
 
-    def finish(self, optimizer: Optimizer) -> None:
-        """Make gradients ready for a step: unscaled, seen by hooks, clipped."""
-        self.prepared.unscale_gradients(optimizer)
-        self.hooks.before_optimizer_step(optimizer)
-        self.hooks.clip(optimizer)
-
     def step(self, optimizer: Optimizer, closure: Callable[[], Any] | None = None) -> Any:
         """Step and count."""
-        result = self._step(optimizer, closure)
+        result = self.step_uncounted(optimizer, closure)
         self._progress.global_step += 1
         return result
+
+
+def _backward_with_hooks(before: HookCall, backward: HookCall, after: HookCall) -> HookCall:
+    if before is nothing and after is nothing:
+        return backward
+
+    def call(loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        before(loss)
+        backward(loss, *args, **kwargs)
+        after()
+
+    return call
 
 
 def _zero_grad(epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
@@ -117,6 +126,8 @@ class AutomaticOptimisation:
         self._optimizer = optimizer.optimizer
         self._step = step
         self._gradients = gradients
+        self._finish = gradients.finish
+        self._step_optimizer = gradients.step_uncounted
         self._window = window
         self._by_closure = by_closure or gradients.hooks.optimizer_step is not None
         self._recorder = recorder
@@ -126,20 +137,24 @@ class AutomaticOptimisation:
         # Where nobody sees the moment, memory is freed before the forward pass takes its own.
         self._clears_first = gradients.hooks.zero_grad_unseen and not self._by_closure
 
-    def __call__(self, batch: Any, batch_idx: int, *extra: Any) -> Any:
-        """Run one batch within the present window; `extra` goes to the step."""
+    def __call__(self, batch: Any, batch_idx: int) -> Any:
+        """Run one batch within the present window."""
         window = self._window
         self._recorder.scope = self._scope
         if window.opens and self._clears_first:
             self._optimizer.zero_grad()
         if not window.closes:
             with self._gradients.prepared.no_sync():
-                return self._backward(self._step(batch, batch_idx, *extra), batch_idx)
+                return self._backward(self._step(batch, batch_idx), batch_idx)
         if self._by_closure:
-            return self._step_by_closure(batch, batch_idx, *extra)
-        outputs = self._backward(self._step(batch, batch_idx, *extra), batch_idx)
-        self._finish()
-        self._gradients.step(self._optimizer)
+            return self._step_by_closure(batch, batch_idx)
+        outputs = self._backward(self._step(batch, batch_idx), batch_idx)
+        if window.varies:
+            self._mend_window()
+        if self._finish is not nothing:
+            self._finish(self._optimizer)
+        self._step_optimizer(self._optimizer)
+        self._progress.global_step += 1
         return outputs
 
     def _backward(self, returned: Any, batch_idx: int) -> Any:
@@ -156,26 +171,26 @@ class AutomaticOptimisation:
         gradients.backward(loss)
         return detached_outputs(returned, loss) if self._keep_outputs else None
 
-    def _finish(self) -> None:
-        window = self._window
-        if window.size != 1 and (correction := window.correction) != 1.0:
-            for parameter in self._parameters():
-                if parameter.grad is not None:
-                    parameter.grad.mul_(correction)
-        self._gradients.finish(self._optimizer)
+    def _mend_window(self) -> None:
+        """Make the gradients of a window that ended unforeseen those of its real size."""
+        correction = self._window.correction
+        if correction != 1.0:
+            for group in self._optimizer.param_groups:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        parameter.grad.mul_(correction)
 
-    def _parameters(self) -> list[Tensor]:
-        return [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
-
-    def _step_by_closure(self, batch: Any, batch_idx: int, *extra: Any) -> Any:
+    def _step_by_closure(self, batch: Any, batch_idx: int) -> Any:
         outputs: Any = {}
 
         def closure() -> Tensor | None:
             nonlocal outputs
             with torch.enable_grad():
                 self._recorder.scope = self._scope
-                outputs = self._backward(self._step(batch, batch_idx, *extra), batch_idx)
-                self._finish()
+                outputs = self._backward(self._step(batch, batch_idx), batch_idx)
+                if self._window.varies:
+                    self._mend_window()
+                self._finish(self._optimizer)
             return outputs.get("loss") if isinstance(outputs, dict) else None
 
         override = self._gradients.hooks.optimizer_step
@@ -199,10 +214,10 @@ class SeveralOptimisers:
     def __call__(self, batch: Any, batch_idx: int) -> Any:
         """Run one batch; returns the outputs by optimizer."""
         outputs = []
-        for index, (turn, optimizer) in enumerate(zip(self._turns, self._optimizers, strict=True)):
+        for turn, optimizer in zip(self._turns, self._optimizers, strict=True):
             toggled = ToggledParameters(optimizer, self._optimizers)
             try:
-                outputs.append(turn(batch, batch_idx, index))
+                outputs.append(turn(batch, batch_idx))
             finally:
                 toggled.restore()
         return outputs

@@ -25,14 +25,16 @@ class SchedulerSteps:
         self._progress = progress
         self._step = step
         self._metrics = metrics
-        self._by_step = [one for one in configs if one.interval == "step" and not one.reduce_on_plateau]
+        self.by_step = [one for one in configs if one.interval == "step" and not one.reduce_on_plateau]
+        """Those that `after_optimizer_step` is for."""
         self._by_epoch = [one for one in configs if one.interval == "epoch" and not one.reduce_on_plateau]
-        self._plateau_by_step = [one for one in configs if one.interval == "step" and one.reduce_on_plateau]
+        self.plateau_by_step = [one for one in configs if one.interval == "step" and one.reduce_on_plateau]
+        """Those that `after_batch` is for."""
         self._plateau_by_epoch = [one for one in configs if one.interval == "epoch" and one.reduce_on_plateau]
 
     def after_optimizer_step(self) -> None:
         """Step those that count optimizer steps; `frequency` counts them over the whole fit."""
-        for config in self._by_step:
+        for config in self.by_step:
             if self._progress.stepped_batches % config.frequency == 0:
                 self._advance(config)
 
@@ -46,7 +48,7 @@ class SchedulerSteps:
         """Step those that count optimizer steps and watch a metric, when validation is done."""
         if self._progress.window_filled:
             return
-        for config in self._plateau_by_step:
+        for config in self.plateau_by_step:
             if self._progress.stepped_batches % config.frequency == 0:
                 self._advance(config)
 

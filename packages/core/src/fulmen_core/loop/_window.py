@@ -21,6 +21,8 @@ class AccumulationWindow:
         self.opens = True
         self.closes = True
         self.divisor = size
+        self.varies = True
+        """Whether `advance` is needed: windows of one batch are all alike, behind one that a checkpoint left open."""
 
     def advance(self, *, is_last: bool) -> None:
         """Enter the next batch."""
@@ -31,15 +33,12 @@ class AccumulationWindow:
             self.divisor = int(min(self.size, max(left, 1)))
         self._progress.window_filled = filled + 1
         self.closes = filled + 1 >= self.size or is_last
+        self.varies = self.size != 1 or not self.opens
 
     @property
     def correction(self) -> float:
         """Factor by which the gradients of a closing window must be multiplied: 1 but for unforeseen ends."""
         return self.divisor / self._progress.window_filled
-
-    def close(self) -> None:
-        """Start a new window with the next batch."""
-        self._progress.window_filled = 0
 
     def resize(self, size: int) -> None:
         """Let the windows from the next batch on have another size. Raises ConfigurationError within a window."""
@@ -54,6 +53,7 @@ class AccumulationWindow:
         if reason is not None:
             raise ConfigurationError([Problem("accumulate_grad_batches", size, reason, remedy)])
         self.size = size
+        self.varies = True
 
     def state_dict(self) -> dict[str, int]:
         """Return what an open window needs to go on, and its size where that was set while training."""
@@ -64,3 +64,4 @@ class AccumulationWindow:
         """Restore what `state_dict` returned."""
         self.divisor = state["divisor"]
         self.size = state.get("size", self.size)
+        self.varies = True

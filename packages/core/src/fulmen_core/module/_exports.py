@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from os import PathLike, fspath
@@ -14,8 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from fulmen_core.checkpoint import opened_for_writing
-from fulmen_core.data import DataHooks, move_to_device
+from fulmen_core.batches import DataHooks, move_to_device
 from fulmen_interfaces import ConfigurationError, ModuleError, Problem
 
 if TYPE_CHECKING:
@@ -43,6 +42,12 @@ def to_onnx(
         return torch.onnx.export(module, sample.args, file_path, kwargs=sample.kwargs or None, **kwargs)  # type: ignore[arg-type]
 
 
+def _opened(path: FilePath) -> AbstractContextManager[IO[bytes]]:
+    from fulmen_core.checkpoint import opened_for_writing  # who defines a module may never write a file
+
+    return opened_for_writing(fspath(path))
+
+
 def to_torchscript(
     module: nn.Module,
     file_path: FilePath | None = None,
@@ -66,7 +71,7 @@ def to_torchscript(
                 [Problem("method", method, "TorchScript is made in two ways.", 'Give method="script" or "trace".')]
             )
     if file_path is not None:
-        with opened_for_writing(fspath(file_path)) as file:
+        with _opened(file_path) as file:
             torch.jit.save(scripted, file)
     return scripted  # type: ignore[no-any-return]  # torch's functions are not annotated
 
@@ -88,7 +93,7 @@ def to_exported_program(
     with evaluating(module):
         program = torch.export.export(module, sample.args, sample.kwargs, dynamic_shapes=dynamic_shapes)
     if file_path is not None:
-        with opened_for_writing(fspath(file_path)) as file:
+        with _opened(file_path) as file:
             torch.export.save(program, file)
     return program
 

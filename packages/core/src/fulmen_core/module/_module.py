@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from os import PathLike
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from fulmen_core.checkpoint import CheckpointSource, class_only, load_module
-from fulmen_core.data import DataHooks
+from fulmen_core._class_only import class_only
+from fulmen_core.batches import DataHooks
 from fulmen_core.hparams import MODULE_KEYS, HyperparametersMixin
 from fulmen_core.module._export_methods import ExportMethods
 from fulmen_core.module._exports import is_scripting
@@ -23,6 +23,9 @@ from fulmen_core.module._link import AttachedTrainer, RunLink
 from fulmen_core.module._optimizer import LightningOptimizer
 from fulmen_core.module._toggle import ToggledParameters
 from fulmen_interfaces import ClipAlgorithm, GradientClipping, Logger, ModuleError
+
+if TYPE_CHECKING:
+    from fulmen_core.checkpoint import CheckpointSource
 
 M = TypeVar("M", bound="LightningModule")
 
@@ -340,6 +343,8 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, ExportMethod
         `kwargs` replace single hyper-parameters, `hparams_file` (YAML or CSV) all of them; `strict` is `strict_loading`
         by default. Only tensors and plain values are read unless `weights_only=False`.
         """
+        from fulmen_core.checkpoint import load_module  # who defines a module may never read a file
+
         return load_module(
             cls,
             checkpoint_path,

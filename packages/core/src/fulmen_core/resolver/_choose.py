@@ -39,9 +39,10 @@ def choose_accelerator(asked: object, lookup: Lookup) -> Chosen[AcceleratorSpec]
         word = asked.strip().lower()
         if word == AUTO:
             return _best_accelerator(asked, lookup.options(ACCELERATORS), lookup)
-        members = [spec for spec in lookup.options(ACCELERATORS) if word in spec.families]
-        if members and word not in lookup.catalogue.names(ACCELERATORS):
-            return _best_accelerator(asked, members, lookup)
+        if word not in lookup.catalogue.names(ACCELERATORS):  # else only what is named is imported
+            members = [spec for spec in lookup.options(ACCELERATORS) if word in spec.families]
+            if members:
+                return _best_accelerator(asked, members, lookup)
         return choose_by_name(ACCELERATORS, "accelerator", asked, lookup)
     wrong = _wrong_kind("accelerator", asked, "an Accelerator", isinstance(asked, Accelerator))
     if wrong or not isinstance(asked, Accelerator):

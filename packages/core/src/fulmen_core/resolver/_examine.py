@@ -53,6 +53,7 @@ class Findings:
             devices=self.device_count,
             num_nodes=self.num_nodes,
             world=lookup.standing.world,
+            environment=lookup.standing.made,
         )
 
 

@@ -6,7 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fulmen_core.resolver._request import RunRequest
-from fulmen_interfaces import AcceleratorSpec, DType, PrecisionPolicy, Problem, Refusal, StrategySpec, World
+from fulmen_interfaces import (
+    AcceleratorSpec,
+    ChecksLaunch,
+    ClusterEnvironment,
+    DType,
+    LaunchSettings,
+    PrecisionPolicy,
+    Problem,
+    Refusal,
+    StrategySpec,
+    World,
+)
 
 
 @dataclass(frozen=True)
@@ -22,6 +33,8 @@ class Combination:
     num_nodes: int | None
     world: World | None = None
     """Processes that exist already."""
+    environment: ClusterEnvironment | None = None
+    """Who started them."""
 
     @property
     def world_size(self) -> int | None:
@@ -64,6 +77,9 @@ def processes_as_started(parts: Combination) -> Iterator[Problem]:
     """What differs from the processes that a scheduler has started."""
     world = parts.world
     if world is None:
+        return
+    if isinstance(parts.environment, ChecksLaunch) and parts.devices is not None and parts.num_nodes is not None:
+        yield from parts.environment.problems(LaunchSettings(parts.devices, parts.num_nodes))
         return
     here = world.size // world.num_nodes
     if parts.num_nodes is not None and parts.num_nodes != world.num_nodes:

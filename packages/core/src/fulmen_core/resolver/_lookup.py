@@ -35,6 +35,7 @@ class Standing:
     environment: Chosen[ClusterEnvironmentSpec] | None = None
     world: World | None = None
     """The place of this process, where the processes were started by somebody else."""
+    made: ClusterEnvironment | None = None
     problem: Problem | None = None
 
 
@@ -116,7 +117,7 @@ class Lookup:
             return Standing()
         try:
             made: ClusterEnvironment = chosen.make()
-            return Standing(chosen, made.world() if made.creates_processes else None)
+            return Standing(chosen, made.world() if made.creates_processes else None, made)
         except Exception as error:
             reason = f"It does not tell where this process stands: {type(error).__name__}: {error}."
             remedy = "Correct the environment variables with which this process was started."

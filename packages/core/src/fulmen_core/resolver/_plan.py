@@ -8,6 +8,7 @@ from fulmen_core.resolver._chosen import Chosen
 from fulmen_core.resolver._launchers import JoinLauncher
 from fulmen_core.resolver._lookup import detected
 from fulmen_core.resolver._request import RunRequest
+from fulmen_core.resolver._timetable import Timetable
 from fulmen_interfaces import (
     Accelerator,
     AcceleratorSpec,
@@ -17,11 +18,13 @@ from fulmen_interfaces import (
     Launcher,
     LauncherSpec,
     LaunchSettings,
+    Placement,
     Precision,
     PrecisionPolicy,
     PrecisionSpec,
     Strategy,
     StrategySpec,
+    World,
 )
 
 
@@ -46,6 +49,8 @@ class RunPlan:
     """Environments to look for in processes that the launcher starts."""
     notes: tuple[str, ...] = ()
     """What `"auto"` left out and why, as sentences."""
+    timetables: tuple[Timetable, ...] = ()
+    """When validation, logging and checkpoints fire, where loaders were given."""
 
     @property
     def accelerator_spec(self) -> AcceleratorSpec:
@@ -92,6 +97,13 @@ class RunPlan:
         spec = self.environment.spec if self.environment else detected(self.environments)
         return spec.create() if spec else None
 
+    def place(self, world: World) -> Placement:
+        """Make the device of that process current, and return where it works. Called in the process itself."""
+        accelerator = self.make_accelerator()
+        device = accelerator.device(self.devices[world.local_rank])
+        accelerator.setup(device)
+        return Placement(world, device, accelerator, self.make_environment())
+
     def make_launcher(self) -> Launcher:
         """Return what runs the plan's processes: a new launcher, or one that uses those that exist."""
         if self.joins and self.environment is not None:
@@ -111,7 +123,8 @@ class RunPlan:
             rows.append(("environment", str(self.environment), self.environment.origin))
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
         lines = [f"{label:<{widths[0]}}  {value:<{widths[1]}}  {origin}".rstrip() for label, value, origin in rows]
-        return "\n".join([*lines, *[f"{'note':<{widths[0]}}  {note}" for note in self.notes]])
+        notes = [f"{'note':<{widths[0]}}  {note}" for note in self.notes]
+        return "\n".join([*lines, *notes, *map(str, self.timetables)])
 
     def _devices(self) -> str:
         spec = self.accelerator_spec

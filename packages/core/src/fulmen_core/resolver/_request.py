@@ -23,6 +23,8 @@ class RunRequest:
     num_nodes: int = 1
     environment: ClusterEnvironment | None = None
     """Where processes meet, if the user brought it; None: looked for."""
+    caller: str = "Trainer"
+    """The class that the user gave it to, for messages."""
 
     def __str__(self) -> str:
         return self.written()
@@ -32,7 +34,7 @@ class RunRequest:
         values = {name: getattr(self, name) for name in ARGUMENTS}
         defaults = {name: getattr(RunRequest, name) for name in ARGUMENTS}
         shown = [name for name in ARGUMENTS if name in always or values[name] != defaults[name]]
-        return f"Trainer({', '.join(f'{name}={in_code(values[name])}' for name in shown)})"
+        return f"{self.caller}({', '.join(f'{name}={in_code(values[name])}' for name in shown)})"
 
 
 def in_code(value: object) -> str:

@@ -12,8 +12,18 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, PlainValidator, Strict
 
-from fulmen_core.settings._times import UNITS, parse_duration
-from fulmen_interfaces import Callback, CheckpointIO, ClipAlgorithm, ClusterEnvironment, Logger, Precision, Profiler
+from fulmen_core.settings._times import UNITS, parse_duration, parses_as_clock
+from fulmen_interfaces import (
+    EXAMPLES,
+    Callback,
+    CheckpointIO,
+    ClipAlgorithm,
+    ClusterEnvironment,
+    Every,
+    Logger,
+    Precision,
+    Profiler,
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,10 @@ def _limit(value: object) -> int | float:
     raise ValueError
 
 
-def _interval(value: object) -> int | float | timedelta:
+def _interval(value: object) -> int | float | timedelta | Every:
+    every = _every(value)
+    if every is not None:
+        return every
     if isinstance(value, (str, Mapping, timedelta)):
         duration = _duration(value)
         if duration > timedelta(0):
@@ -73,6 +86,28 @@ def _interval(value: object) -> int | float | timedelta:
     if number == 0:
         raise Refused("Validation after every 0 batches is no plan.", "limit_val_batches=0 switches validation off.")
     return number
+
+
+def _log_interval(value: object) -> int | Every:
+    every = _every(value)
+    if every is not None:
+        return every
+    number = _plain(value)
+    if type(number) is not int or number < 0:
+        raise ValueError
+    return number
+
+
+def _every(value: object) -> Every | None:
+    """Return an interval with a unit; None where it is written in another way."""
+    if isinstance(value, Every):
+        return value
+    if not isinstance(value, str) or parses_as_clock(value):
+        return None
+    try:
+        return Every.parse(value)
+    except ValueError as error:
+        raise Refused(str(error)) from None
 
 
 def _duration(value: object) -> timedelta:
@@ -167,6 +202,7 @@ TrialRun: TypeAlias = YesNo | Count
 Deterministic: TypeAlias = YesNo | Literal["warn"] | None
 MaybeDuration: TypeAlias = Annotated[Any, PlainValidator(_duration)] | None
 MaybeInterval: TypeAlias = Annotated[Any, PlainValidator(_interval)] | None
+MaybeLogInterval: TypeAlias = Annotated[Any, PlainValidator(_log_interval)] | None
 MaybeClipValue: TypeAlias = Annotated[Any, PlainValidator(_clip_value)] | None
 MaybeAlgorithm: TypeAlias = Annotated[Any, PlainValidator(_algorithm)] | None
 MaybeProfiler: TypeAlias = Annotated[Any, PlainValidator(_profiler)] | None
@@ -201,13 +237,18 @@ SHAPES: Mapping[str, Shape] = {
     ),
     "overfit_batches": Shape(Batches, _LIMIT, 10),
     "val_check_interval": Shape(
-        MaybeInterval, "a share of an epoch (a float up to 1.0), a number of batches (an int) or a length of time", 0.25
+        MaybeInterval,
+        "a share of an epoch (a float up to 1.0), a number of batches (an int), a length of time, or an amount with a "
+        f"unit ({EXAMPLES})",
+        0.25,
     ),
     "check_val_every_n_epoch": Shape(
         MaybePositive, "a whole number from 1 on, or None to count batches across epochs", 1
     ),
     "num_sanity_val_steps": Shape(MaybeUnlimited, "a whole number from 0 on, or -1 for all", 2),
-    "log_every_n_steps": Shape(MaybeCount, "a whole number from 1 on, or 0 for never", 50),
+    "log_every_n_steps": Shape(
+        MaybeLogInterval, f"a whole number from 1 on, 0 for never, or an amount with a unit ({EXAMPLES})", 50
+    ),
     **dict.fromkeys(["enable_checkpointing", "enable_progress_bar", "enable_model_summary"], _MAYBE_SWITCH),
     "accumulate_grad_batches": Shape(Positive, "a whole number from 1 on", 4),
     "gradient_clip_val": Shape(MaybeClipValue, "a number above 0, or None for no clipping", 1.0),
@@ -215,6 +256,7 @@ SHAPES: Mapping[str, Shape] = {
     "deterministic": Shape(Deterministic, "True, False or 'warn'", True),
     "benchmark": _MAYBE_SWITCH,
     **dict.fromkeys(["inference_mode", "use_distributed_sampler", "detect_anomaly", "barebones"], _SWITCH),
+    "uneven_batches": Shape(Literal["stop", "zero_weight"], "'stop' or 'zero_weight'", "stop"),
     "profiler": Shape(MaybeProfiler, "a profiler or its name", "simple"),
     "plugins": Shape(Plugins, "a precision, a cluster environment, a checkpoint io, or a list of them", []),
     "sync_batchnorm": _SWITCH,

@@ -49,9 +49,9 @@ def check_settings(**arguments: object) -> TrainerSettings:
     return reading.settings
 
 
-def read_settings(arguments: Mapping[str, object]) -> Reading:
+def read_settings(arguments: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> Reading:
     """Return the settings and the problems, for callers who have problems of their own to add."""
-    from_environment = arguments_from(os.environ)
+    from_environment = arguments_from(environment)
     given = {**from_environment, **arguments}
     values, wrong = _validate({name: value for name, value in given.items() if name in NAMES})
     settings = TrainerSettings(**values)

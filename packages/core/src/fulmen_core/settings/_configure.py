@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from fulmen_core.resolver import RunPlan, try_to_resolve
@@ -12,14 +14,21 @@ from fulmen_interfaces import LOGGERS, PROFILERS, Catalogue, ConfigurationError,
 
 
 def configure(
-    arguments: Mapping[str, object], catalogue: Catalogue, *, interactive: bool = False
+    arguments: Mapping[str, object],
+    catalogue: Catalogue,
+    *,
+    interactive: bool = False,
+    environment: Mapping[str, str] = os.environ,
+    caller: str = "Trainer",
 ) -> tuple[TrainerSettings, RunPlan]:
     """Return the settings of a Trainer and the plan of its runs; `arguments` are those that the user gave.
 
+    `environment` holds the variables that may give further ones, `caller` is the class that messages speak of.
     Raises ConfigurationError with every problem of both at once.
     """
-    reading = read_settings(arguments)
-    plan = try_to_resolve(reading.settings.run_request, catalogue, interactive=interactive)
+    reading = read_settings(arguments, environment)
+    request = replace(reading.settings.run_request, caller=caller)
+    plan = try_to_resolve(request, catalogue, interactive=interactive)
     problems = [*reading.problems, *reading.with_variables(_names(reading.settings, catalogue))]
     if isinstance(plan, RunPlan) and not problems:
         return reading.settings, plan

@@ -11,8 +11,10 @@ from fulmen_interfaces import (
     CallbackRole,
     CheckpointIO,
     ClusterEnvironment,
+    Every,
     Precision,
     Problem,
+    Unit,
 )
 
 
@@ -39,6 +41,17 @@ def _validation_clock(settings: TrainerSettings) -> Iterator[Problem]:
     if settings.check_val_every_n_epoch is None and isinstance(interval, float):
         reason = "check_val_every_n_epoch=None counts batches across epochs, where a share has no meaning."
         yield Problem("val_check_interval", interval, reason, "Write a number of batches, for example 1000, or a time.")
+    if isinstance(interval, Every):
+        yield from _unit_and_epochs(interval, settings.check_val_every_n_epoch)
+
+
+def _unit_and_epochs(interval: Every, every_n_epochs: int | None) -> Iterator[Problem]:
+    if interval.unit is Unit.SHARE and every_n_epochs is None:
+        reason = "check_val_every_n_epoch=None counts batches across epochs, where a share has no meaning."
+        yield Problem("val_check_interval", str(interval), reason, 'Write "500 steps", or leave out the other.')
+    elif interval.unit is not Unit.SHARE and every_n_epochs not in (None, 1):
+        reason = f"check_val_every_n_epoch={every_n_epochs} asks for another interval."
+        yield Problem("val_check_interval", str(interval), reason, "Leave one of them out.")
 
 
 def _barebones(settings: TrainerSettings) -> Iterator[Problem]:

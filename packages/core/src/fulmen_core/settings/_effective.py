@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Literal
 
 from fulmen_core.settings._settings import Limit, TrainerSettings
-from fulmen_interfaces import ClipAlgorithm, GradientClipping, Logger, Profiler
+from fulmen_interfaces import ClipAlgorithm, Every, GradientClipping, Logger, Profiler, Unit
 
 DEFAULT_MAX_EPOCHS = 1000
 DEFAULT_LOG_EVERY_N_STEPS = 50
@@ -37,11 +37,12 @@ class EffectiveSettings:
     limit_predict_batches: Limit
     overfit_batches: Limit
     """0: off."""
-    val_check_interval: Limit | timedelta
+    val_check_interval: Limit | timedelta | Every
+    """With a unit: steps or samples, which are counted over the whole fit."""
     check_val_every_n_epoch: int | None
     num_sanity_val_steps: int | float
     """infinity: all."""
-    log_every_n_steps: int
+    log_every_n_steps: int | Every
     """0: step metrics are not written."""
     logger: Logger | str | bool | tuple[Logger | str, ...]
     """True: the best that is installed; False: none."""
@@ -58,6 +59,7 @@ class EffectiveSettings:
     """None: left as it is."""
     inference_mode: bool
     use_distributed_sampler: bool
+    uneven_batches: Literal["stop", "zero_weight"]
     sync_batchnorm: bool
     detect_anomaly: bool
     profiler: str | Profiler | None
@@ -66,6 +68,11 @@ class EffectiveSettings:
     warnings: tuple[str, ...] = ()
     """What the user should read when fitting begins."""
 
+    @property
+    def validates_once_per_epoch(self) -> bool:
+        """Whether each epoch validates once, at its end."""
+        return self.check_val_every_n_epoch == 1 and self.val_check_interval == 1.0
+
 
 def effective(settings: TrainerSettings) -> EffectiveSettings:
     """Return what the settings come to. Pure, but for the working directory."""
@@ -73,6 +80,7 @@ def effective(settings: TrainerSettings) -> EffectiveSettings:
     quiet = bool(trial) or settings.barebones
     max_epochs, warnings = _max_epochs(settings, trial)
     limits = _limits(settings, trial)
+    interval, every_n_epochs = (1.0, 1) if trial else _validation(settings)
     return EffectiveSettings(
         fast_dev_run=trial,
         barebones=settings.barebones,
@@ -86,10 +94,10 @@ def effective(settings: TrainerSettings) -> EffectiveSettings:
         limit_test_batches=limits[2],
         limit_predict_batches=limits[3],
         overfit_batches=settings.overfit_batches,
-        val_check_interval=1.0 if trial or settings.val_check_interval is None else settings.val_check_interval,
-        check_val_every_n_epoch=1 if trial else settings.check_val_every_n_epoch,
+        val_check_interval=interval,
+        check_val_every_n_epoch=every_n_epochs,
         num_sanity_val_steps=0 if quiet else _sanity_steps(settings.num_sanity_val_steps),
-        log_every_n_steps=0 if settings.barebones else _or(settings.log_every_n_steps, DEFAULT_LOG_EVERY_N_STEPS),
+        log_every_n_steps=0 if settings.barebones else _log_interval(settings.log_every_n_steps),
         logger=False if quiet else _logger(settings),
         record_metrics=not settings.barebones,
         enable_checkpointing=not quiet and settings.enable_checkpointing is not False,
@@ -102,6 +110,7 @@ def effective(settings: TrainerSettings) -> EffectiveSettings:
         benchmark=False if settings.benchmark is None and settings.deterministic else settings.benchmark,
         inference_mode=settings.inference_mode,
         use_distributed_sampler=settings.use_distributed_sampler,
+        uneven_batches=settings.uneven_batches,
         sync_batchnorm=settings.sync_batchnorm,
         detect_anomaly=settings.detect_anomaly,
         profiler=settings.profiler,
@@ -109,6 +118,24 @@ def effective(settings: TrainerSettings) -> EffectiveSettings:
         default_root_dir=os.getcwd() if settings.default_root_dir is None else settings.default_root_dir,
         warnings=warnings,
     )
+
+
+def _validation(settings: TrainerSettings) -> tuple[Limit | timedelta | Every, int | None]:
+    """Return the interval and the epochs between validations, where epochs count."""
+    interval, every_n_epochs = settings.val_check_interval, settings.check_val_every_n_epoch
+    if not isinstance(interval, Every):
+        return (1.0 if interval is None else interval), every_n_epochs
+    if interval.unit is Unit.SHARE:
+        return float(interval.amount) / 100, every_n_epochs
+    if interval.unit is Unit.EPOCHS:
+        return 1.0, int(interval.amount)
+    return interval.time or interval, None
+
+
+def _log_interval(asked: int | Every | None) -> int | Every:
+    if isinstance(asked, Every):
+        return int(asked.amount) if asked.unit is Unit.STEPS else asked
+    return DEFAULT_LOG_EVERY_N_STEPS if asked is None else asked
 
 
 def _max_epochs(settings: TrainerSettings, trial: int) -> tuple[int, tuple[str, ...]]:

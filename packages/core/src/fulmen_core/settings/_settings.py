@@ -14,6 +14,7 @@ from fulmen_interfaces import (
     CheckpointIO,
     ClipAlgorithm,
     ClusterEnvironment,
+    Every,
     Logger,
     Precision,
     Profiler,
@@ -68,13 +69,13 @@ class TrainerSettings:
     """Prediction batches; None: all."""
     overfit_batches: Limit = 0.0
     """Train and validate on these same batches, unshuffled; 0: off."""
-    val_check_interval: Limit | timedelta | None = None
+    val_check_interval: Limit | timedelta | Every | None = None
     """Share of an epoch, training batches, or time between validations; None: an epoch."""
     check_val_every_n_epoch: int | None = 1
     """Epochs between validations; None: count batches across epochs."""
     num_sanity_val_steps: int | None = None
     """Validation batches before training; None: 2, -1: all, 0: none."""
-    log_every_n_steps: int | None = None
+    log_every_n_steps: int | Every | None = None
     """Optimizer steps between writes of step metrics; None: 50, 0: never."""
     enable_checkpointing: bool | None = None
     """Whether a default checkpoint callback is added; None: yes."""
@@ -96,6 +97,9 @@ class TrainerSettings:
     """Whether evaluation runs under `torch.inference_mode` rather than `torch.no_grad`."""
     use_distributed_sampler: bool = True
     """Whether data is shared out among processes."""
+    uneven_batches: Literal["stop", "zero_weight"] = "stop"
+    """What training does where processes have different numbers of batches: an epoch ends with the first that has no
+    more; or it goes on, while those without data count nothing."""
     profiler: str | Profiler | None = None
     """What measures where time goes."""
     detect_anomaly: bool = False

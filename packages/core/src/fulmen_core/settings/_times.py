@@ -10,6 +10,11 @@ UNITS = ("weeks", "days", "hours", "minutes", "seconds")
 _CLOCK = re.compile(r"(\d+):(\d+):(\d+):(\d+)")
 
 
+def parses_as_clock(text: str) -> bool:
+    """Return whether it is written as `"days:hours:minutes:seconds"`, or at least with colons."""
+    return ":" in text
+
+
 def parse_duration(value: str | Mapping[str, float] | timedelta) -> timedelta:
     """Return the time that `"days:hours:minutes:seconds"` or a dictionary of units means.
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from fulmen_core.hparams import DATAMODULE_KEYS, MODULE_KEYS, dump_hyperparameters
 from fulmen_core.logging import training_records_state
 from fulmen_core.loop import Engine, Fit, Phase, Standing
+from fulmen_core.snapshot._elastic import read_per_step
+from fulmen_core.snapshot._gradients import parts_of
 from fulmen_core.snapshot._keys import FORMAT_VERSION, LIGHTNING_VERSION, OWN_KEY, SCALER_KEY, VERSION_KEY
 from fulmen_core.snapshot._lightning_loops import loops_of
 from fulmen_core.snapshot._plain_numbers import plain_numbers
-from fulmen_interfaces import Hook
+from fulmen_interfaces import Hook, PreparedModel, StateDictType, SupportsShardedCheckpoint
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,14 +22,15 @@ if TYPE_CHECKING:
 def dump(engine: Engine, fit: Fit | None, *, weights_only: bool) -> dict[str, Any]:
     """Return a checkpoint of the run as it stands. Call it on every rank; the result is whole on rank zero.
 
-    With `weights_only` it holds what inference needs, and no states of optimizers, schedulers, callbacks or data.
+    With `weights_only` it holds what inference needs, and no states of optimizers, schedulers, callbacks or data. Where
+    a directory is to be written, weights and states of optimizers are what this rank has of them.
     """
-    progress = engine.progress
+    progress, prepared = engine.progress, sharded(engine.prepared)
     checkpoint: dict[str, Any] = {
         "epoch": progress.epoch,
         "global_step": progress.global_step,
         VERSION_KEY: LIGHTNING_VERSION,
-        "state_dict": engine.prepared.model_state_dict(),
+        "state_dict": engine.prepared.model_state_dict() if prepared is None else prepared.sharded_model_state(),
         "loops": loops_of(progress, manual=not engine.module.automatic_optimization),
     }
     if not weights_only:
@@ -49,10 +52,18 @@ def dump(engine: Engine, fit: Fit | None, *, weights_only: bool) -> dict[str, An
     return plain
 
 
+def sharded(prepared: PreparedModel) -> SupportsShardedCheckpoint | None:
+    """Return the prepared model where its checkpoints are to be directories, else None."""
+    if isinstance(prepared, SupportsShardedCheckpoint) and prepared.state_dict_type is StateDictType.SHARDED:
+        return prepared
+    return None
+
+
 def _training_states(engine: Engine, fit: Fit | None) -> dict[str, Any]:
-    prepared = engine.prepared
+    prepared, parted = engine.prepared, sharded(engine.prepared)
+    state_of = prepared.optimizer_state_dict if parted is None else parted.sharded_optimizer_state
     states: dict[str, Any] = {
-        "optimizer_states": [prepared.optimizer_state_dict(one) for one in prepared.optimizers],
+        "optimizer_states": [state_of(one) for one in prepared.optimizers],
         "lr_schedulers": [config.scheduler.state_dict() for config in engine.scheduler_configs],
     }
     scaler = prepared.scaler_state_dict()
@@ -61,22 +72,27 @@ def _training_states(engine: Engine, fit: Fit | None) -> dict[str, Any]:
     if engine.resumed_from is not None:
         states[OWN_KEY] = engine.resumed_from
     elif fit is not None:
-        states[OWN_KEY] = _own_states(engine, fit)
+        gradients = _gradients(engine)
+        if parted is not None:  # each rank writes its own, and need not have all
+            states["gradients"], gradients = gradients, {}
+        states[OWN_KEY] = _own_states(engine, fit, gradients)
     return states
 
 
-def _own_states(engine: Engine, fit: Fit) -> dict[str, Any]:
+def _own_states(engine: Engine, fit: Fit, gradients: dict[str, Tensor]) -> dict[str, Any]:
     progress, standing = engine.progress, fit.standing()
+    over = progress.phase is Phase.BETWEEN_EPOCHS and engine.control.stage is None  # who saves now wants to go on
     counters = asdict(progress)
     counters |= {"phase": progress.phase.value, "validation_batches": list(standing.validation_batches)}
     return {
         "format": FORMAT_VERSION,
         "progress": counters,
-        "should_stop": engine.control.should_stop and progress.phase is not Phase.BETWEEN_EPOCHS,
+        "should_stop": (engine.control.should_stop or engine.control.asked) and not over,
         "window": fit.window.state_dict(),
+        "read_per_step": read_per_step(fit.cursor.loader, engine.world.size),
         "results": engine.results.state_dict(),
         "switches": {} if fit.switches is None else standing.switches.since(fit.switches),
-        "ranks": engine.collectives.gather_objects(_rank_states(engine, fit, standing)),
+        "ranks": engine.collectives.gather_objects({**_rank_states(engine, fit, standing), "gradients": gradients}),
     }
 
 
@@ -88,7 +104,6 @@ def _rank_states(engine: Engine, fit: Fit, standing: Standing) -> dict[str, Any]
         "validation": standing.validation,
         "records": [] if between else training_records_state(engine.recorder, engine.module),
         "metrics": standing.metrics,
-        "gradients": _gradients(engine),
     }
 
 
@@ -98,4 +113,4 @@ def _gradients(engine: Engine) -> dict[str, Tensor]:
     clears_itself = not module.automatic_optimization or engine.hooks.of_module(Hook.OPTIMIZER_ZERO_GRAD) is not None
     if not (engine.progress.window_filled or clears_itself):
         return {}
-    return {name: one.grad for name, one in module.named_parameters() if one.grad is not None}
+    return parts_of(module)

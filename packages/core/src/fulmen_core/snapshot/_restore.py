@@ -8,12 +8,17 @@ from dataclasses import fields
 from functools import partial
 from typing import Any
 
+from torch.optim import Optimizer
+
+from fulmen_core.checkpoint import StoredOptimizer, StoredState
 from fulmen_core.logging import restore_metric_states, restore_training_records
 from fulmen_core.loop import Counter, Engine, Fit, FitProgress, Phase, RunParts
 from fulmen_core.random import RandomStates
+from fulmen_core.snapshot._elastic import go_on_elsewhere, go_on_with_window
+from fulmen_core.snapshot._gradients import put_back, warn_of_lost_window
 from fulmen_core.snapshot._keys import FORMAT_VERSION, OWN_KEY, SCALER_KEY
 from fulmen_core.snapshot._lightning_loops import progress_from
-from fulmen_interfaces import CheckpointError, rank_zero_info, rank_zero_warn
+from fulmen_interfaces import CheckpointError, PreparedModel, SupportsShardedCheckpoint, rank_zero_info, rank_zero_warn
 
 
 def restore_callbacks(parts: RunParts, checkpoint: dict[str, Any]) -> None:
@@ -50,8 +55,9 @@ def restore_weights(engine: Engine, checkpoint: Mapping[str, Any], path: str) ->
             f"{', '.join(map(str, checkpoint)) or 'nothing'}. Give a file that `trainer.save_checkpoint` wrote.",
             path,
         )
+    prepared, state, strict = engine.prepared, checkpoint["state_dict"], engine.module.strict_loading
     try:
-        engine.prepared.load_model_state_dict(checkpoint["state_dict"], strict=engine.module.strict_loading)
+        load_weights(prepared, state, strict=strict)
     except RuntimeError as error:
         raise CheckpointError(
             f"The weights in {path} do not fit {module}: {_reason(error)}. Make the module as it was when the file was "
@@ -75,11 +81,31 @@ def restore_optimizers(engine: Engine, checkpoint: Mapping[str, Any], path: str)
     _check_number(path, "schedulers", len(schedulers), len(configs))
     for number, (optimizer, state) in enumerate(zip(optimizers, states, strict=True)):
         with _fits(f"The state of optimizer {number} ({type(optimizer).__name__})", path):
-            prepared.load_optimizer_state_dict(optimizer, state)
+            load_optimizer(prepared, optimizer, state)
     for number, (config, state) in enumerate(zip(configs, schedulers, strict=True)):
         with _fits(f"The state of scheduler {number} ({type(config.scheduler).__name__})", path):
             config.scheduler.load_state_dict(state)
     prepared.load_scaler_state_dict(checkpoint.get(SCALER_KEY, {}))
+
+
+def load_weights(prepared: PreparedModel, state: Mapping[str, Any], *, strict: bool) -> None:
+    """Load a module's state, from a file or from a directory."""
+    if not isinstance(state, StoredState):
+        prepared.load_model_state_dict(state, strict=strict)
+    elif isinstance(prepared, SupportsShardedCheckpoint):
+        prepared.load_sharded_model_state(state, strict=strict)
+    else:
+        prepared.load_model_state_dict(state.whole(), strict=strict)
+
+
+def load_optimizer(prepared: PreparedModel, optimizer: Optimizer, state: Mapping[str, Any] | StoredOptimizer) -> None:
+    """Load an optimizer's state, from a file or from a directory."""
+    if not isinstance(state, StoredOptimizer):
+        prepared.load_optimizer_state_dict(optimizer, state)
+    elif isinstance(prepared, SupportsShardedCheckpoint):
+        prepared.load_sharded_optimizer_state(optimizer, state)
+    else:
+        prepared.load_optimizer_state_dict(optimizer, state.whole())
 
 
 def _check_number(path: str, what: str, saved: int, made: int) -> None:
@@ -149,12 +175,8 @@ def restore_position(engine: Engine, fit: Fit, checkpoint: Mapping[str, Any]) ->
     engine.results.load_state_dict(own["results"])
     ranks = own["ranks"]
     if len(ranks) != engine.world.size:
-        rank_zero_warn(
-            f"The checkpoint was written by {len(ranks)} processes and is continued by {engine.world.size}: "
-            "weights and counters go on exactly, random numbers and the order of this epoch's data begin anew."
-        )
-        _position_by_counting(fit)
-        engine.resumed_from = None
+        go_on_elsewhere(engine, fit, own)
+        fit.put_back = partial(_put_back_elsewhere, engine, fit, own)
         return
     mine = ranks[engine.world.rank]
     fit.cursor.load_state_dict(mine["data"])
@@ -166,14 +188,24 @@ def restore_position(engine: Engine, fit: Fit, checkpoint: Mapping[str, Any]) ->
 def _put_back(engine: Engine, fit: Fit, own: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
     """Put back what the hooks up to `on_train_start`, which ran again, may have changed."""
     module = engine.module
-    restore_training_records(engine.recorder, module, mine["records"])
+    restore_training_records(engine.recorder, module, mine["records"], device=engine.device)
     restore_metric_states(module, mine["metrics"])
-    if fit.switches is not None and own["switches"]:
-        fit.switches.turn(module, own["switches"])
-    parameters = dict(module.named_parameters())
-    for name, gradient in mine["gradients"].items():
-        parameters[name].grad = gradient.to(parameters[name].device)
+    _put_back_shared(engine, fit, own)
+    put_back(module, mine["gradients"])
+    if fit.progress.window_filled and not mine["gradients"]:
+        warn_of_lost_window()
     RandomStates(engine.accelerator).restore(mine["data"]["random"])
+
+
+def _put_back_elsewhere(engine: Engine, fit: Fit, own: Mapping[str, Any]) -> None:
+    """Likewise, where the number of processes is another."""
+    _put_back_shared(engine, fit, own)
+    go_on_with_window(engine, fit, own)
+
+
+def _put_back_shared(engine: Engine, fit: Fit, own: Mapping[str, Any]) -> None:
+    if fit.switches is not None and own["switches"]:
+        fit.switches.turn(engine.module, own["switches"])
     engine.resumed_from = None
     if own["should_stop"]:
         engine.control.should_stop = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fulmen_core.trainer._properties import TrainerState
 from fulmen_core.trainer._trainer import Trainer
+from fulmen_core.trainer.properties import TrainerState
 
 __all__ = ["Trainer", "TrainerState"]

@@ -12,6 +12,7 @@ from fulmen_interfaces import (
     Callback,
     CheckpointIO,
     ClusterEnvironment,
+    Every,
     Logger,
     Precision,
     Profiler,
@@ -40,10 +41,10 @@ class TrainerArguments(TypedDict, total=False):
     limit_test_batches: int | float | None
     limit_predict_batches: int | float | None
     overfit_batches: int | float
-    val_check_interval: int | float | str | timedelta | dict[str, int] | None
+    val_check_interval: int | float | str | timedelta | dict[str, int] | Every | None
     check_val_every_n_epoch: int | None
     num_sanity_val_steps: int | None
-    log_every_n_steps: int | None
+    log_every_n_steps: int | str | Every | None
     enable_checkpointing: bool | None
     enable_progress_bar: bool | None
     enable_model_summary: bool | None
@@ -54,6 +55,7 @@ class TrainerArguments(TypedDict, total=False):
     benchmark: bool | None
     inference_mode: bool
     use_distributed_sampler: bool
+    uneven_batches: Literal["stop", "zero_weight"]
     profiler: str | Profiler | None
     detect_anomaly: bool
     barebones: bool

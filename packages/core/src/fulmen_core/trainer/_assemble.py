@@ -11,6 +11,7 @@ from fulmen_core.loop import (
     AccumulationWindow,
     AutomaticOptimisation,
     Engine,
+    EpochSize,
     Fit,
     FitHooks,
     GradientSteps,
@@ -19,14 +20,16 @@ from fulmen_core.loop import (
     OptimiserHooks,
     SchedulerSteps,
     SeveralOptimisers,
+    StepCall,
     StopRule,
-    ValidationClock,
     accepted_arguments,
+    agree_on,
     bind_step,
     needs_closure,
     nothing,
 )
 from fulmen_core.module import LightningModule, LightningOptimizer
+from fulmen_core.trainer._clocks import validation_clock
 from fulmen_core.trainer._run_link import ModuleLink
 from fulmen_interfaces import GradientClipping, Hook, ModuleError
 
@@ -36,7 +39,7 @@ def assemble_fit(engine: Engine, link: ModuleLink, cursor: TrainingCursor, valid
     settings, progress = engine.settings, engine.progress
     automatic = engine.module.automatic_optimization
     window = AccumulationWindow(progress, settings.accumulate_grad_batches if automatic else 1, cursor.num_batches)
-    gradients = GradientSteps(engine.prepared, _hooks(engine), progress, engine.profiling)
+    gradients = GradientSteps(engine.prepared, _hooks(engine, cursor), progress, engine.profiling)
     link.gradients = gradients
     link.optimizers = _wrapped(engine, gradients, automatic=automatic)
     link.scheduler_configs = engine.scheduler_configs
@@ -53,11 +56,12 @@ def assemble_fit(engine: Engine, link: ModuleLink, cursor: TrainingCursor, valid
             step=engine.hooks.module_only(Hook.LR_SCHEDULER_STEP),
             metrics=lambda: engine.results.callback_metrics(engine.recorder.training),
         ),
-        clock=ValidationClock(
-            interval=settings.val_check_interval if validation is not None else 1.0,
-            every_n_epochs=settings.check_val_every_n_epoch,
-            num_batches=cursor.num_batches,
-            progress=progress,
+        clock=validation_clock(
+            settings,
+            EpochSize.of(cursor.loader, cursor.num_batches, engine.world.size, window.size),
+            progress,
+            agree=agree_on(engine.shared),
+            validates=validation is not None,
         ),
         stop=StopRule(
             max_epochs=settings.max_epochs,
@@ -70,7 +74,7 @@ def assemble_fit(engine: Engine, link: ModuleLink, cursor: TrainingCursor, valid
     )
 
 
-def _hooks(engine: Engine) -> OptimiserHooks:
+def _hooks(engine: Engine, cursor: TrainingCursor) -> OptimiserHooks:
     hooks = engine.hooks
     before_zero_grad, zero_grad = hooks.both(Hook.ON_BEFORE_ZERO_GRAD), _if_overridden(engine, Hook.OPTIMIZER_ZERO_GRAD)
     return OptimiserHooks(
@@ -80,7 +84,7 @@ def _hooks(engine: Engine) -> OptimiserHooks:
         before_optimizer_step=hooks.both(Hook.ON_BEFORE_OPTIMIZER_STEP),
         clip=_clip(engine),
         zero_grad=zero_grad,
-        backward=_if_overridden(engine, Hook.BACKWARD),
+        backward=cursor.weighted(_if_overridden(engine, Hook.BACKWARD), engine.prepared.backward),
         optimizer_step=_if_overridden(engine, Hook.OPTIMIZER_STEP),
         zero_grad_unseen=before_zero_grad is nothing and zero_grad is None and engine.profiling.profiler is None,
         keep_outputs=hooks.both(Hook.ON_TRAIN_BATCH_END) is not nothing,
@@ -124,11 +128,14 @@ def _wrapped(engine: Engine, gradients: GradientSteps, *, automatic: bool) -> li
 
 def _automatic(engine: Engine, link: ModuleLink, gradients: GradientSteps, window: AccumulationWindow) -> Optimisation:
     wrapped, optimizers = link.optimizers, engine.prepared.optimizers
-    several = len(optimizers) > 1
-    if several:
-        _check_takes_index(engine.module, len(optimizers))
+    count = len(optimizers)
+    several = count > 1
     step = bind_step(Hook.TRAINING_STEP, engine.entry, engine.prepared, extra=int(several))
     step = engine.profiled("training_step", step)
+    steps = [step] * count
+    if several:
+        _check_takes_index(engine.module, count)
+        steps = [_with_index(step, index) for index in range(count)]
     scope = engine.recorder.scope_of(Hook.TRAINING_STEP, engine.recorder.training)
     turns = [
         AutomaticOptimisation(
@@ -141,11 +148,15 @@ def _automatic(engine: Engine, link: ModuleLink, gradients: GradientSteps, windo
             scope=scope,
             progress=engine.progress,
         )
-        for one in wrapped
+        for one, step in zip(wrapped, steps, strict=True)
     ]
     if several:
         return SeveralOptimisers(turns, optimizers)
     return turns[0] if turns else _manual(engine, gradients)
+
+
+def _with_index(step: StepCall, index: int) -> StepCall:
+    return lambda batch, batch_idx: step(batch, batch_idx, index)
 
 
 def _manual(engine: Engine, gradients: GradientSteps) -> Optimisation:

@@ -1,4 +1,4 @@
-"""Loggers and callbacks of a run: the user's own, and the defaults that the installed plugins offer."""
+"""Callbacks and profiler of a run: the user's own, and the defaults that the installed plugins offer."""
 
 from __future__ import annotations
 
@@ -9,32 +9,17 @@ from fulmen_core.module import LightningModule
 from fulmen_core.settings import EffectiveSettings, TrainerSettings
 from fulmen_interfaces import (
     CALLBACKS,
-    LOGGERS,
     PROFILERS,
     Callback,
     CallbackRole,
     Catalogue,
     ConfigurationError,
-    Logger,
     ModuleError,
     Problem,
     Profiler,
 )
 
 _INSTALL = "`pip install fulmen-callbacks` brings one."
-
-
-def make_loggers(
-    wanted: Logger | str | bool | tuple[Logger | str, ...], catalogue: Catalogue, root: str
-) -> list[Logger]:
-    """Return the loggers: those given, by name or as objects; for True the first choice among the installed ones."""
-    if wanted is True:
-        offered = [spec for spec in catalogue.specs(LOGGERS) if spec.priority > 0]
-        return [max(offered, key=lambda spec: spec.priority).create(save_dir=root)] if offered else []
-    if wanted is False:
-        return []
-    given = (wanted,) if isinstance(wanted, (Logger, str)) else wanted
-    return [catalogue.find(LOGGERS, one).create(save_dir=root) if isinstance(one, str) else one for one in given]
 
 
 def make_callbacks(settings: TrainerSettings, run: EffectiveSettings, catalogue: Catalogue) -> list[Callback]:

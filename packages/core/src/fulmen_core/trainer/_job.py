@@ -29,6 +29,8 @@ class Job:
     weights_only: bool | None = None
     verbose: bool = True
     return_predictions: bool = True
+    gather: bool = False
+    """Whether every rank gets the predictions of all."""
 
     @property
     def datamodule(self) -> LightningDataModule | None:

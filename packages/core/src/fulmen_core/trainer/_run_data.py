@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,12 +11,15 @@ import torch
 from fulmen_core.data import (
     EvaluationData,
     IndexRecord,
+    RankedCursor,
+    Ranks,
     Sharding,
     TrainingCursor,
     hint_workers,
     in_fixed_order,
     training_loader,
 )
+from fulmen_core.logging import IdleBatches
 from fulmen_core.loop import RunParts
 from fulmen_core.random import RandomStates
 from fulmen_core.trainer._job import Job
@@ -40,6 +44,10 @@ class RunData:
         self._sharding: Sharding | None = None
         if parts.shared is not None and settings.use_distributed_sampler:
             self._sharding = Sharding(parts.world, parts.shared.broadcast(torch.initial_seed()))
+        self._ranks: Ranks | None = None
+        if parts.shared is not None:
+            idle = IdleBatches(parts.recorder, parts.module)
+            self._ranks = Ranks(parts.shared, uneven=settings.uneven_batches, idle=idle)
         self._limits = {
             Stage.VALIDATE: (Hook.VAL_DATALOADER, "limit_val_batches", settings.limit_val_batches),
             Stage.TEST: (Hook.TEST_DATALOADER, "limit_test_batches", settings.limit_test_batches),
@@ -58,7 +66,10 @@ class RunData:
             hint_workers(loader, hook)
             if self._sharding is not None:
                 loader = self._sharding.for_training(loader)
-            self._cursor = TrainingCursor(
+            make: Callable[..., TrainingCursor] = (
+                TrainingCursor if self._ranks is None else partial(RankedCursor, ranks=self._ranks)
+            )
+            self._cursor = make(
                 loader,
                 limit=settings.limit_train_batches,
                 random=self._random,

@@ -5,29 +5,36 @@ from __future__ import annotations
 import math
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from os import PathLike, fspath
 from typing import Any
 
+import torch
+
 from fulmen_core.checkpoint import TorchCheckpointIO
 from fulmen_core.data import DataSource, LightningDataModule
+from fulmen_core.logging import make_loggers
 from fulmen_core.loop import Terminated, on_device
 from fulmen_core.module import AttachedTrainer, LightningModule
+from fulmen_core.resolver import RunPlan, is_interactive
 from fulmen_core.settings import configure, effective
-from fulmen_core.snapshot import dump
-from fulmen_core.trainer._components import make_callbacks, make_loggers, make_profiler
+from fulmen_core.snapshot import dump, save_snapshot
+from fulmen_core.trainer._components import make_callbacks, make_profiler
 from fulmen_core.trainer._homecoming import Homecoming
 from fulmen_core.trainer._job import Job
+from fulmen_core.trainer._module_init import module_init
 from fulmen_core.trainer._places import checkpoint_path
 from fulmen_core.trainer._runs import run_evaluation, run_fit, run_prediction
 from fulmen_core.trainer._session import Ingredients, Session
+from fulmen_core.trainer._timetable import timetables
 from fulmen_core.trainer._turn import let_tune
 from fulmen_core.trainer._verify import verify
 from fulmen_interfaces import (
     ConfigurationError,
+    Every,
     ModuleError,
     Problem,
     RunStatus,
@@ -50,7 +57,7 @@ class Runner:
 
     def __init__(self, trainer: AttachedTrainer, arguments: Mapping[str, object]) -> None:
         catalogue = default_catalogue()
-        settings, self.plan = configure(arguments, catalogue, interactive=_is_interactive())
+        settings, self.plan = configure(arguments, catalogue, interactive=is_interactive())
         self.asked = settings
         """What the arguments state; what that comes to are the settings."""
         self.settings = effective(settings)
@@ -121,7 +128,7 @@ class Runner:
         return Homecoming.of(result, self.session)
 
     def save(self, path: str | PathLike[str], *, weights_only: bool, storage_options: Any) -> None:
-        """Write a checkpoint of the present or last run. On every rank; rank zero writes."""
+        """Write a checkpoint of the present or last run. On every rank; rank zero writes, or each a part."""
         if self.session is None or self.session.engine is None:
             raise ModuleError(
                 "`save_checkpoint` was called, but no model was prepared yet. Call it during or after a run."
@@ -132,11 +139,22 @@ class Runner:
             hook, engine.recorder.scope = engine.recorder.scope, None  # the hooks of saving cannot log
             checkpoint = dump(engine, fit, weights_only=weights_only)
             engine.recorder.scope = hook
-            if engine.world.is_global_zero:
-                self.parts.checkpoint_io.save(checkpoint, fspath(path), storage_options=storage_options)
-            engine.collectives.barrier("save_checkpoint")
+            io = self.parts.checkpoint_io
+            save_snapshot(engine, checkpoint, fspath(path), io, storage_options=storage_options)
 
         engine.profiled("save_checkpoint", save)()
+
+    def module_init(self, *, empty: bool) -> AbstractContextManager[None]:
+        """Return a context for making modules: on the device, or in memory where processes have yet to be started."""
+        if self.session is not None and self.session.status is RunStatus.RUNNING:
+            device = self.session.parts.device
+        elif self.plan.launcher is not None:
+            device = torch.device("cpu")
+        else:
+            environment = self.plan.make_environment() if self.plan.joins else None
+            local_rank = 0 if environment is None else environment.world().local_rank
+            device = self.plan.make_accelerator().device(self.plan.devices[local_rank])
+        return module_init(self.parts.strategy, self.parts.precision, device, empty=empty)
 
     def accumulate(self, batches: int) -> None:
         """Let the accumulation windows of the present fit have another size."""
@@ -148,6 +166,20 @@ class Runner:
                 return
             reason, remedy = "Optimisation is manual.", "Step every so many batches in `training_step` instead."
         raise ConfigurationError([Problem("accumulate_grad_batches", batches, reason, remedy)])
+
+    def steps_between(self, every: Every, argument: str) -> int:
+        """Return the training batches with a step that an interval comes to in the present fit."""
+        if self.session is None or self.session.fit is None:
+            raise ModuleError("`trainer.steps_between` is known from `on_train_start` on. Call it there or later.")
+        return self.session.fit.size.steps_between(every, argument)
+
+    def plan_for(self, train_dataloaders: Any, val_dataloaders: Any) -> RunPlan:
+        """Return the plan, with the timetables of a fit where there are loaders for one."""
+        if train_dataloaders is None:
+            return self.plan
+        validates = val_dataloaders is not None and self.settings.limit_val_batches != 0
+        tables = timetables(self.settings, self.plan, self.parts.callbacks, train_dataloaders, validates=validates)
+        return replace(self.plan, timetables=tables)
 
     def training_batches(self) -> Iterable[Any]:
         """Return an epoch of training batches on the device, aside from the fit that is under way."""
@@ -194,11 +226,6 @@ def _exit_codes() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        if _is_interactive():
+        if is_interactive():
             raise
         raise Terminated(signal.SIGINT) from interrupt
-
-
-def _is_interactive() -> bool:
-    """Return whether this is a notebook or a prompt, where no script can be run again."""
-    return hasattr(sys, "ps1") or "ipykernel" in sys.modules

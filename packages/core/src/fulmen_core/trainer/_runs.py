@@ -7,6 +7,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
+from fulmen_core.checkpoint import open_checkpoint
 from fulmen_core.data import EvaluationData
 from fulmen_core.loop import (
     TEST,
@@ -20,6 +21,7 @@ from fulmen_core.loop import (
     predict,
     read_configuration,
     sanity_check,
+    stopping_together,
     train,
 )
 from fulmen_core.snapshot import (
@@ -53,7 +55,8 @@ def run_fit(ingredients: Ingredients, job: Job, world: World) -> None:
     with open_session(ingredients, job, world) as session:
         session.set_up()
         fit = _begin_fit(session)
-        train(fit)
+        with stopping_together(fit):
+            train(fit)
         fit.engine.hooks.both(Hook.ON_FIT_END)()
 
 
@@ -105,7 +108,7 @@ def run_prediction(ingredients: Ingredients, job: Job, world: World) -> list[Any
         data = session.data.evaluation()
         if _has_no_batch(session, data):
             return None
-        return predict(engine, data, keep=job.return_predictions)
+        return predict(engine, data, keep=job.return_predictions, gather=job.gather)
 
 
 def _has_no_batch(session: Session, data: EvaluationData) -> bool:
@@ -120,8 +123,8 @@ def read_checkpoint(session: Session, checkpoint_io: CheckpointIO) -> dict[str, 
     if job.ckpt_path is None:
         return None
     weights_only = True if job.weights_only is None else job.weights_only
-    load = parts.profiling.wrap("load_checkpoint", checkpoint_io.load)
-    checkpoint: dict[str, Any] = load(job.ckpt_path, map_location="cpu", weights_only=weights_only)
+    load = parts.profiling.wrap("load_checkpoint", open_checkpoint)
+    checkpoint: dict[str, Any] = load(job.ckpt_path, checkpoint_io, weights_only=weights_only, world=parts.world)
     parts.module.on_load_checkpoint(checkpoint)
     if job.stage is Stage.FIT:
         restore_callbacks(parts, checkpoint)

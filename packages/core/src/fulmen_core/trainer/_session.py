@@ -32,7 +32,9 @@ from fulmen_core.resolver import RunPlan
 from fulmen_core.settings import EffectiveSettings
 from fulmen_core.trainer._components import with_module_callbacks
 from fulmen_core.trainer._job import Job
+from fulmen_core.trainer._module_init import module_init
 from fulmen_core.trainer._places import LAST, newest_checkpoint, nothing_newest
+from fulmen_core.trainer._requeue import Requeue
 from fulmen_core.trainer._run_data import RunData
 from fulmen_core.trainer._run_link import ModuleLink
 from fulmen_core.trainer._torch_flags import torch_flags
@@ -44,11 +46,11 @@ from fulmen_interfaces import (
     Collectives,
     Hook,
     Logger,
-    Placement,
     Precision,
     PrepareRequest,
     Profiler,
     RunStatus,
+    Stage,
     Strategy,
     World,
     rank_zero_warn,
@@ -85,6 +87,8 @@ class Session:
         self.status = RunStatus.RUNNING
         self.engine: Engine | None = None
         self.fit: Fit | None = None
+        self.requeue: Requeue | None = None
+        """Where the scheduler of a fit's job can run it again."""
         self.data = RunData(parts, job)
 
     def start_profiler(self) -> None:
@@ -98,7 +102,10 @@ class Session:
         """Let data and model come into being: the hooks from `prepare_data` to `configure_model`."""
         parts, stage = self.parts, self.job.stage.value
         self._report_near_misses()
-        if self.job.ckpt_path == LAST:
+        again = None if self.requeue is None else self.requeue.found(parts.settings.default_root_dir)
+        if again is not None:
+            self.job = replace(self.job, ckpt_path=again)
+        elif self.job.ckpt_path == LAST:
             self.job = replace(self.job, ckpt_path=self._newest_checkpoint())
         self._prepare_data()
         hook = parts.profiling.hook
@@ -108,7 +115,8 @@ class Session:
             setup()
         hook(parts.module, Hook.SETUP, parts.module.setup)(stage)
         parts.collectives.barrier("setup")
-        hook(parts.module, Hook.CONFIGURE_MODEL, parts.module.configure_model)()
+        with module_init(self.ingredients.strategy, self.ingredients.precision, parts.device):
+            hook(parts.module, Hook.CONFIGURE_MODEL, parts.module.configure_model)()
         parts.signals.check()
 
     def prepare(self, make_optimizers: Callable[[], Sequence[Optimizer]]) -> Engine:
@@ -124,6 +132,7 @@ class Session:
                 clipping=settings.gradient_clipping,
                 accumulate_grad_batches=settings.accumulate_grad_batches,
                 sync_batchnorm=settings.sync_batchnorm,
+                training=self.job.stage is Stage.FIT,
             )
         )
         transfer = make_transfer(parts.module, parts.datamodule, prepared, parts.device)
@@ -174,7 +183,7 @@ class Session:
         profiler = parts.profiling.profiler
         if profiler is not None:
             steps += [profiler.describe, lambda: profiler.teardown(stage)]
-        steps += [parts.accelerator.teardown, self.link.leave]
+        steps += [self.ingredients.checkpoint_io.teardown, parts.accelerator.teardown, self.link.leave]
         run_all(steps, failed=self.status is not RunStatus.FINISHED)
 
     def _newest_checkpoint(self) -> str | None:
@@ -219,12 +228,15 @@ class Session:
 @contextmanager
 def open_session(ingredients: Ingredients, job: Job, world: World) -> Iterator[Session]:
     """Inside, the run exists in this process. Errors reach the `on_exception` hooks; teardown always runs."""
-    plan = ingredients.plan
-    accelerator = plan.make_accelerator()
-    device = accelerator.device(plan.devices[world.local_rank])
-    accelerator.setup(device)
-    ingredients.strategy.start(Placement(world, device, accelerator, plan.make_environment()))
-    session = make_session(ingredients, job, world, device, accelerator, ingredients.strategy.collectives)
+    placement = ingredients.plan.place(world)
+    ingredients.strategy.start(placement)
+    device, accelerator = placement.device, placement.accelerator
+    collectives = ingredients.strategy.collectives
+    # Processes that we started ourselves do not all know of the scheduler.
+    warned = job.stage is Stage.FIT and (ingredients.plan.joins or world.size == 1)
+    requeue = Requeue.of(placement.environment, world, collectives) if warned else None
+    session = make_session(ingredients, job, world, device, accelerator, collectives, requeue)
+    session.requeue = requeue
     parts = session.parts
     ingredients.adopt(session)
     with parts.signals, torch_flags(ingredients.settings), parts.running(job.doing):
@@ -251,13 +263,15 @@ def make_session(
     device: torch.device,
     accelerator: Accelerator,
     collectives: Collectives,
+    requeue: Requeue | None = None,
 ) -> Session:
     """Return a session that has not begun: every part of it, attached to the module."""
     settings = ingredients.settings
     recorder = Recorder() if settings.record_metrics else SilentRecorder()
     link = ModuleLink(ingredients.trainer, recorder=recorder, world=world, device=device, collectives=collectives)
     job.module.attach(link)
-    callbacks = with_module_callbacks(ingredients.callbacks, job.module)
+    own = ingredients.callbacks if requeue is None else [*ingredients.callbacks, requeue]
+    callbacks = with_module_callbacks(own, job.module)
     profiling = Profiling(ingredients.profiler)
     parts = RunParts(
         stage=job.stage,

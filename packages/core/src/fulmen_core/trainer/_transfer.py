@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from fulmen_core.data import DataHooks, DevicePrefetch, overrides_data_hook, transfer_function
+from fulmen_core.batches import DataHooks, overrides_data_hook, transfer_function
+from fulmen_core.data import DevicePrefetch
 from fulmen_core.loop import RunParts, Transfer
 from fulmen_interfaces import Hook, PreparedModel, SupportsAsyncTransfer
 
@@ -44,9 +45,10 @@ def make_prefetch(parts: RunParts) -> DevicePrefetch | None:
     """Return what copies batches ahead while others are computed with.
 
     None where the accelerator has no streams for that, or where a hook of the user's takes part in the transfer: hooks
-    are called for one batch after the other.
+    are called for one batch after the other. Objects that move themselves are left to the transfer, which follows: what
+    they hold cannot be seen, so its memory could be used for the next copy too early.
     """
-    move, accelerator = transfer_function(parts.device), parts.accelerator
+    move, accelerator = transfer_function(parts.device, objects=False), parts.accelerator
     if move is None or not isinstance(accelerator, SupportsAsyncTransfer):
         return None
     if any(_overridden(parts.module, parts.datamodule, hook) is not None for hook in _TRANSFER_HOOKS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fulmen_core.trainer._properties import TrainerBase
+from fulmen_core.trainer.properties import TrainerBase
 from fulmen_interfaces import TUNERS, Tuner, default_catalogue
 
 if TYPE_CHECKING:

@@ -19,12 +19,12 @@ class Movable(Protocol):
         ...
 
 
-def move_to_device(batch: Any, device: torch.device) -> Any:
+def move_to_device(batch: Any, device: torch.device, *, objects: bool = True) -> Any:
     """Return the batch with all its tensors on the device.
 
     Tensors are found in lists, tuples, named tuples, dicts, dataclasses and their subclasses, which are made anew;
-    objects with a `to` are asked to move themselves; everything else is returned as it is. Copies from pinned memory
-    do not wait.
+    objects with a `to` are asked to move themselves, unless `objects` is False; everything else is returned as it is.
+    Copies from pinned memory do not wait.
     """
     if isinstance(batch, torch.Tensor):
         # From memory that is not pinned a copy cannot overlap, and on some devices it could read what is gone by then.
@@ -32,20 +32,22 @@ def move_to_device(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, (str, bytes, int, float, type(None))):
         return batch
     if isinstance(batch, Movable):
+        if not objects:
+            return batch
         moved = batch.to(device)
         return batch if moved is None else moved  # some move in place and return nothing
-    return _move_parts(batch, device)
+    return _move_parts(batch, device, objects)
 
 
-def _move_parts(batch: Any, device: torch.device) -> Any:
+def _move_parts(batch: Any, device: torch.device, objects: bool) -> Any:
     moved: Any
     if isinstance(batch, MutableMapping):
         moved = copy.copy(batch)  # keeps the type, its attributes and a defaultdict's factory
         for name, item in batch.items():
-            moved[name] = move_to_device(item, device)
+            moved[name] = move_to_device(item, device, objects=objects)
         return moved
     if isinstance(batch, (list, tuple)):
-        items = [move_to_device(item, device) for item in batch]
+        items = [move_to_device(item, device, objects=objects) for item in batch]
         if hasattr(batch, "_fields"):
             return type(batch)(*items)
         return items if type(batch) is list else type(batch)(items)
@@ -53,19 +55,18 @@ def _move_parts(batch: Any, device: torch.device) -> Any:
         moved = copy.copy(batch)
         for field in fields(batch):
             if hasattr(batch, field.name):
-                object.__setattr__(
-                    moved, field.name, move_to_device(getattr(batch, field.name), device)
-                )  # also if frozen
+                item = move_to_device(getattr(batch, field.name), device, objects=objects)
+                object.__setattr__(moved, field.name, item)  # also if frozen
         return moved
     return batch
 
 
-def transfer_function(device: torch.device) -> Callable[[Any], Any] | None:
+def transfer_function(device: torch.device, *, objects: bool = True) -> Callable[[Any], Any] | None:
     """Return what moves a batch to that device; None for the CPU, where batches already are."""
     if device.type == "cpu":
         return None
 
     def move(batch: Any) -> Any:
-        return move_to_device(batch, device)
+        return move_to_device(batch, device, objects=objects)
 
     return move

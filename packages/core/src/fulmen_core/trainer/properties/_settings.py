@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fulmen_core.trainer._properties import TrainerBase
+from fulmen_core.trainer.properties._base import TrainerBase
 
 
 class SettingsProperties(TrainerBase):

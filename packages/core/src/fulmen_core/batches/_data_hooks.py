@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from fulmen_core.data._transfer import move_to_device
+from fulmen_core.batches._transfer import move_to_device
 from fulmen_interfaces import DataError
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
-from fulmen_core.data import move_to_device, transfer_function
+from fulmen_core.batches import move_to_device, transfer_function
 
 META = torch.device("meta")
 Pair = namedtuple("Pair", ["left", "right"])
@@ -85,6 +85,14 @@ def test_objects_move_themselves() -> None:
     moved = move_to_device([packed, Tokens(x=one()), InPlace()], META)
     assert isinstance(moved[0], PackedSequence)
     assert [moved[0].data.device, moved[1]["x"].device, moved[2].values.device] == [META, META, META]
+
+
+def test_objects_can_be_left_where_they_are() -> None:
+    move = transfer_function(META, objects=False)
+    assert move is not None
+    moved = move({"x": one(), "parts": [InPlace(), one()], "frozen": Frozen(one(), more=[one()])})
+    assert (moved["x"].device, moved["parts"][1].device, moved["frozen"].more[0].device) == (META, META, META)
+    assert moved["parts"][0].values.device.type == "cpu"
 
 
 def test_nothing_moves_for_the_cpu() -> None:

@@ -1,0 +1,8 @@
+"""Makes `fabric_cases`, which the tests of Fabric share, importable."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
