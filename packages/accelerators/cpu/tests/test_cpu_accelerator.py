@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 import torch
 
 from fulmen_accelerator_cpu import CPU_SPEC, CPUAccelerator
+from fulmen_interfaces import ConfigurationError
 from fulmen_testing import AcceleratorConformance
 
 
@@ -45,6 +47,26 @@ def test_stats_of_the_machine_come_from_psutil() -> None:
     assert stats["cpu_vm_percent"] == pytest.approx(psutil.virtual_memory().percent, abs=10)
     assert 0 <= stats["cpu_percent"] <= 100
     assert 0 <= stats["cpu_swap_percent"] <= 100
+
+
+def test_threads_are_set_for_the_run_and_put_back() -> None:
+    before = torch.get_num_threads()
+    accelerator = CPUAccelerator(threads=before + 1)
+    accelerator.setup(torch.device("cpu"))
+    accelerator.setup(torch.device("cpu"))
+    assert torch.get_num_threads() == before + 1
+    accelerator.teardown()
+    assert torch.get_num_threads() == before
+    torch.set_num_threads(before + 2)
+    accelerator.teardown()
+    assert torch.get_num_threads() == before + 2, "what others set meanwhile is theirs"
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True, "4"])
+def test_a_number_of_threads_that_is_none_is_refused(threads: Any) -> None:
+    with pytest.raises(ConfigurationError, match="threads"):
+        CPUAccelerator(threads=threads)
 
 
 def test_importing_the_spec_does_not_import_psutil() -> None:
