@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from fulmen_core import LightningModule, Trainer
+from fulmen_strategy_ddp import DDPStrategy
 
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 
@@ -42,7 +43,8 @@ class Mean(LightningModule):
 
 def run(strategy: str) -> dict[str, Any]:
     data = DataLoader(torch.arange(4.0), batch_size=2)
-    trainer = Trainer(accelerator="cpu", devices=2, strategy=strategy, max_epochs=1, **QUIET)
+    chosen = DDPStrategy(start_method="forkserver") if strategy == "forkserver" else strategy
+    trainer = Trainer(accelerator="cpu", devices=2, strategy=chosen, max_epochs=1, **QUIET)
     module = Mean()
     trainer.fit(module, data)
     found = {

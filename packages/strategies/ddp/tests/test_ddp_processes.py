@@ -39,7 +39,7 @@ def pids(folder: Path) -> list[int]:
 
 def outcome(*command: object, **arguments: Any) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, *map(str, command)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, **arguments)
+    return subprocess.run(words, capture_output=True, text=True, timeout=240, check=False, **arguments)
 
 
 def test_a_failing_rank_ends_the_job_with_its_own_error_first(tmp_path: Path) -> None:
@@ -69,15 +69,39 @@ def test_no_orphan_stays_when_the_first_process_is_killed(tmp_path: Path) -> Non
 
 
 def test_forked_and_spawned_processes_send_home_what_they_learned(tmp_path: Path) -> None:
-    done = outcome(FOLDER / "started_program.py", tmp_path, "ddp_fork", "ddp_spawn")
+    done = outcome(FOLDER / "started_program.py", tmp_path, "ddp_fork", "ddp_spawn", "forkserver")
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "rank-none.json").read_text())
     for one in found.values():
         assert (one["level"], one["seen"], one["steps"], one["rank"]) == (1.5, 1.5, 1, 0)
-    assert found["ddp_fork"]["predicted"] == [[0.0, 2.0]]  # those of rank zero
+    assert found["ddp_fork"]["predicted"] == [[0.0, 1.0]]  # those of rank zero
     error, cause = found["ddp_fork"]["error"]
     assert error == "'rank one has had enough'"
     assert "Rank 1 failed:" in cause
+
+
+AT_A_PROMPT = """
+from started_program import QUIET, DataLoader, Mean, Trainer, torch
+class Twice(Mean):
+    def training_step(self, batch, batch_idx):
+        return super().training_step(2 * batch, batch_idx)
+
+data = DataLoader(torch.arange(4.0), batch_size=2)
+raise KeyError("an earlier cell")
+for strategy in ("ddp_notebook", "auto"):
+    module = Twice()
+    trainer = Trainer(accelerator="cpu", devices=2, strategy=strategy, max_epochs=1, **QUIET)
+    trainer.fit(module, data)
+    print(strategy, module.level.item(), trainer.callback_metrics["seen"].item(), trainer.global_step)
+
+Trainer(accelerator="cpu", devices=2, strategy="ddp", **QUIET)
+"""
+
+
+def test_a_prompt_gets_weights_and_metrics_of_what_it_defined() -> None:
+    done = outcome("-i", "-q", cwd=FOLDER, input=AT_A_PROMPT)
+    assert done.stdout.splitlines() == ["ddp_notebook 3.0 3.0 1", "auto 3.0 3.0 1"], done.stderr
+    assert "which does not work in notebooks and at a prompt" in done.stderr  # "ddp" runs a script again
 
 
 def test_processes_of_torchrun_are_joined(tmp_path: Path) -> None:

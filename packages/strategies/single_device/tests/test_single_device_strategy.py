@@ -72,15 +72,15 @@ def test_empty_modules_keep_ties_and_computed_buffers() -> None:
 
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    with started().init_context(empty=True):
+    with SingleDeviceStrategy().init_context(torch.device("cpu"), empty=True):
         module = Tied()
     assert module.head.weight is module.embedding.weight
     assert torch.equal(module.mask, torch.tensor([[1.0, 0, 0], [1, 1, 0], [1, 1, 1]]))
     assert torch.equal(torch.get_rng_state(), before), "initial values were drawn"
 
 
-def test_modules_are_made_on_the_strategys_device() -> None:
-    with started("meta").init_context():
+def test_modules_are_made_on_the_device() -> None:
+    with SingleDeviceStrategy().init_context(torch.device("meta")):
         assert nn.Linear(2, 2).weight.device.type == "meta"
 
 
@@ -89,10 +89,6 @@ def test_what_needs_a_device_says_so_before_start() -> None:
     module = nn.Linear(1, 1)
     with pytest.raises(FulmenError, match="`prepare` was called before `start`"):
         strategy.prepare(PrepareRequest(module, module, list, FakePrecision()))
-    ended = started()
-    ended.teardown()
-    with pytest.raises(FulmenError, match="`init_context` was called before `start`"):
-        ended.init_context()
 
 
 def test_precision_that_makes_another_module_is_refused() -> None:

@@ -12,11 +12,19 @@ from fulmen_strategy_ddp._aliases import (
     DDP_SPAWN_FIND_UNUSED_PARAMETERS_FALSE,
     DDP_SPAWN_FIND_UNUSED_PARAMETERS_TRUE,
 )
-from fulmen_strategy_ddp._strategy import DDP_FORK_SPEC, DDP_NOTEBOOK_SPEC, DDP_SPAWN_SPEC, DDP_SPEC, DDPStrategy
+from fulmen_strategy_ddp._strategy import (
+    DDP_FORK_SPEC,
+    DDP_FORKSERVER_SPEC,
+    DDP_NOTEBOOK_SPEC,
+    DDP_SPAWN_SPEC,
+    DDP_SPEC,
+    DDPStrategy,
+)
 
 __all__ = [
     "DDP_FIND_UNUSED_PARAMETERS_FALSE",
     "DDP_FIND_UNUSED_PARAMETERS_TRUE",
+    "DDP_FORKSERVER_SPEC",
     "DDP_FORK_FIND_UNUSED_PARAMETERS_FALSE",
     "DDP_FORK_FIND_UNUSED_PARAMETERS_TRUE",
     "DDP_FORK_SPEC",

@@ -18,6 +18,8 @@ class Replica(DistributedDataParallel):
 
     def __init__(self, module: nn.Module, **options: Any) -> None:
         super().__init__(module, **options)
+        self.steps = 0
+        """How often it was called to train."""
         self._in_step = False
         self._by_hand = False
         module.register_forward_hook(self._step_is_over)
@@ -25,6 +27,7 @@ class Replica(DistributedDataParallel):
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """Run a step."""
         self._in_step, self._by_hand = True, False
+        self.steps += 1
         try:
             return super().forward(*inputs, **kwargs)  # type: ignore[no-untyped-call]
         finally:

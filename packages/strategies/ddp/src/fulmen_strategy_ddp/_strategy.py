@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Literal, final
 
-import torch.distributed as dist
+import torch
 from torch import nn
 from torch.distributed import GradBucket  # type: ignore[attr-defined]
 
-from fulmen_distributed import DEFAULT_TIMEOUT, PlainModel, ProcessGroup
+from fulmen_distributed import (
+    DEFAULT_TIMEOUT,
+    OnDevice,
+    PlainModel,
+    ProcessGroup,
+    copy_from_rank_zero,
+    guarded,
+    plain_model,
+    state_dict_type_of,
+    synchronise_batchnorm,
+)
 from fulmen_interfaces import (
-    BrokenPlugin,
     Collectives,
     ConfigurationError,
     FulmenError,
@@ -27,7 +37,7 @@ from fulmen_interfaces import (
 from fulmen_strategy_ddp._replica import Replica
 
 CommHook = Callable[[Any, GradBucket], Any]
-StartMethod = Literal["popen", "spawn", "fork"]
+StartMethod = Literal["popen", "spawn", "fork", "forkserver"]
 
 
 @final
@@ -37,15 +47,20 @@ class DDPStrategy:
     Args:
         process_group_backend: what carries messages between devices; None: what the accelerator names.
         timeout: how long a process waits for the others before the run fails.
-        start_method: how processes are started where nobody has: popen (the script is run again), spawn or fork.
+        start_method: how processes are started where nobody has: popen (the script is run again), spawn, fork or
+            forkserver.
         find_unused_parameters: look in each step for parameters that the loss does not depend on.
         ddp_comm_hook, ddp_comm_state, ddp_comm_wrapper: how gradients travel, as in
             `torch.distributed.algorithms.ddp_comm_hooks`; the wrapper is applied to the hook.
+        model_averaging_period: steps after which weights are averaged, where a `PostLocalSGDState` lets ranks step by
+            themselves.
+        state_dict_type: what `save_checkpoint` writes: full (a file, by rank zero) or sharded (a directory, of which
+            each rank writes a part).
         ddp_options: further arguments of DistributedDataParallel: static_graph, gradient_as_bucket_view,
             broadcast_buffers, bucket_cap_mb and the rest.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the arguments are those that users know
         self,
         *,
         process_group_backend: str | None = None,
@@ -55,17 +70,28 @@ class DDPStrategy:
         ddp_comm_hook: CommHook | None = None,
         ddp_comm_state: object | None = None,
         ddp_comm_wrapper: Callable[[CommHook], CommHook] | None = None,
+        model_averaging_period: int | None = None,
+        state_dict_type: Literal["full", "sharded"] = "full",
         **ddp_options: Any,
     ) -> None:
+        problems = []
+        if model_averaging_period is not None or ddp_comm_state is not None:
+            from fulmen_strategy_ddp._averaging import averaging_problems  # it imports all of torch's hooks
+
+            problems += averaging_problems(model_averaging_period, ddp_comm_state, ddp_comm_hook)
         if start_method not in _SPECS:
-            reason = "Processes are started by popen, spawn or fork."
-            raise ConfigurationError([Problem("start_method", start_method, reason, "Write one of them.")])
+            reason = "Processes are started by popen, spawn, fork or forkserver."
+            problems.append(Problem("start_method", start_method, reason, "Write one of them."))
+        if problems:
+            raise ConfigurationError(problems)
         self._spec = _SPECS[start_method]
         self._group = ProcessGroup(backend=process_group_backend, timeout=timeout or DEFAULT_TIMEOUT)
         self._options = {"find_unused_parameters": find_unused_parameters, **ddp_options}
         self._hook, self._hook_state = ddp_comm_hook, ddp_comm_state
         if ddp_comm_hook is not None and ddp_comm_wrapper is not None:
             self._hook = ddp_comm_wrapper(ddp_comm_hook)
+        self._period = model_averaging_period
+        self._state_dict_type = state_dict_type_of(state_dict_type)
         self._placement: Placement | None = None
         self._collectives: Collectives = SingleProcessCollectives()
         self._placed: list[nn.Module] = []
@@ -89,32 +115,33 @@ class DDPStrategy:
         """Convert, place and wrap the model. Every rank begins with the weights of rank zero."""
         if self._placement is None:
             raise FulmenError("`prepare` was called before `start`, which says on which device. Call `start` first.")
-        device, precision = self._placement.device, request.precision
-        if precision.convert_module(request.module) is not request.module:
-            raise BrokenPlugin(
-                f"The precision {precision.policy.name!r} made a new module out of {type(request.module).__name__}. "
-                "Steps run in the user's own module, so it must be converted in place. Its author must correct "
-                "`convert_module`."
-            )
+        device = self._placement.device
         if request.sync_batchnorm:
-            _synchronise_batchnorm(request.module, device.type)
-        request.entry.to(device)
+            synchronise_batchnorm(request.module, device.type)
         self._placed.append(request.entry)
-        optimizers = tuple(request.make_optimizers())
-        model = PlainModel(
-            module=request.module,
-            training_module=request.entry,
-            evaluation_module=request.entry,
-            optimizers=optimizers,
-            precision=precision,
-            device_type=device.type,
-            scaler=precision.grad_scaler(device.type) if optimizers else None,
-        )
-        if not (optimizers and _is_trained(request.entry)):
-            _copy_from_rank_zero(request.entry)
+        model = plain_model(request, device, state_dict_type=self._state_dict_type)
+        if not (model.optimizers and _is_trained(request.entry)):
+            # Torch's wrapper does this, but only where it wraps.
+            copy_from_rank_zero([*request.entry.parameters(), *request.entry.buffers()])
             return model
         replica = self._wrapped(request.entry)
-        return replace(model, training_module=replica, no_sync=replica.no_sync, before_backward=replica.before_backward)
+        if self._period is not None:
+            from fulmen_strategy_ddp._averaging import average_weights  # it imports all of torch's hooks
+
+            average_weights(model.optimizers, self._period, self._hook_state)
+        before_backward = guarded(
+            self._collectives,
+            replica.before_backward,
+            name="gradients",
+            which=lambda: f"of step {replica.steps}",
+            when=lambda: replica.require_backward_grad_sync,
+            module=request.module,
+        )
+        return replace(model, training_module=replica, no_sync=replica.no_sync, before_backward=before_backward)
+
+    def init_context(self, device: torch.device, *, empty: bool = False) -> AbstractContextManager[Any]:
+        """Return a context that makes modules on the device; where `empty`, torch's initial values are not computed."""
+        return OnDevice(device, empty=empty)
 
     def teardown(self) -> None:
         """Leave the other processes; modules return to the host."""
@@ -136,22 +163,6 @@ class DDPStrategy:
 
 def _is_trained(module: nn.Module) -> bool:
     return any(parameter.requires_grad for parameter in module.parameters())
-
-
-def _copy_from_rank_zero(module: nn.Module) -> None:
-    """Give every rank the weights that rank zero has: torch's wrapper does that, but only where it wraps."""
-    for tensor in [*module.parameters(), *module.buffers()]:
-        values = tensor.detach().contiguous()
-        dist.broadcast(values, src=0)
-        if values.data_ptr() != tensor.data_ptr():
-            tensor.detach().copy_(values)
-
-
-def _synchronise_batchnorm(module: nn.Module, device_type: str) -> None:
-    if device_type == "cpu":
-        reason = "torch synchronises batch norm over processes on GPUs only."
-        raise ConfigurationError([Problem("sync_batchnorm", True, reason, "Leave it out on the CPU.")])
-    nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
 
 
 DDP_SPEC = StrategySpec(
@@ -182,5 +193,17 @@ DDP_SPAWN_SPEC = StrategySpec(
     priority=20,
     launcher="spawn",
 )
-_SPECS: dict[StartMethod, StrategySpec] = {"popen": DDP_SPEC, "spawn": DDP_SPAWN_SPEC, "fork": DDP_FORK_SPEC}
+DDP_FORKSERVER_SPEC = StrategySpec(
+    name="ddp_forkserver",
+    create=partial(DDPStrategy, start_method="forkserver"),
+    summary="ddp with processes that a small server forks; model and data are pickled.",
+    priority=10,
+    launcher="forkserver",
+)
+_SPECS: dict[StartMethod, StrategySpec] = {
+    "popen": DDP_SPEC,
+    "spawn": DDP_SPAWN_SPEC,
+    "fork": DDP_FORK_SPEC,
+    "forkserver": DDP_FORKSERVER_SPEC,
+}
 """What an object made by hand is, by its start method."""

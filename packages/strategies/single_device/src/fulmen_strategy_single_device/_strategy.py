@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any, final
+from typing import Any, Literal, final
 
 import torch
 from torch import nn
 
-from fulmen_distributed import PlainModel
+from fulmen_distributed import OnDevice, PlainModel, plain_model, state_dict_type_of
 from fulmen_interfaces import (
-    BrokenPlugin,
     Collectives,
     FulmenError,
     Placement,
@@ -18,14 +17,18 @@ from fulmen_interfaces import (
     SingleProcessCollectives,
     StrategySpec,
 )
-from fulmen_strategy_single_device._init import OnDevice
 
 
 @final
 class SingleDeviceStrategy:
-    """Trains in the calling process, on the device that it is given."""
+    """Trains in the calling process, on the device that it is given.
 
-    def __init__(self) -> None:
+    Args:
+        state_dict_type: what `save_checkpoint` writes: full (a file) or sharded (a directory, as several processes do).
+    """
+
+    def __init__(self, *, state_dict_type: Literal["full", "sharded"] = "full") -> None:
+        self._state_dict_type = state_dict_type_of(state_dict_type)
         self._device: torch.device | None = None
         self._placed: list[nn.Module] = []
 
@@ -45,33 +48,18 @@ class SingleDeviceStrategy:
 
     def prepare(self, request: PrepareRequest) -> PlainModel:
         """Convert and place the model, and make its optimizers over what was placed."""
-        device = self._started("prepare")
-        precision = request.precision
-        if precision.convert_module(request.module) is not request.module:
-            raise BrokenPlugin(
-                f"The precision {precision.policy.name!r} made a new module out of {type(request.module).__name__}. "
-                "Steps run in the user's own module, so it must be converted in place. Its author must correct "
-                "`convert_module`."
-            )
-        request.entry.to(device)
+        device = self._device
+        if device is None:
+            raise FulmenError("`prepare` was called before `start`, which says on which device. Call `start` first.")
         self._placed.append(request.entry)
-        optimizers = tuple(request.make_optimizers())
-        return PlainModel(
-            module=request.module,
-            training_module=request.entry,
-            evaluation_module=request.entry,
-            optimizers=optimizers,
-            precision=precision,
-            device_type=device.type,
-            scaler=precision.grad_scaler(device.type) if optimizers else None,
-        )
+        return plain_model(request, device, state_dict_type=self._state_dict_type)
 
-    def init_context(self, *, empty: bool = False) -> AbstractContextManager[Any]:
+    def init_context(self, device: torch.device, *, empty: bool = False) -> AbstractContextManager[Any]:
         """Return a context that makes modules on the device; where `empty`, torch's initial values are not computed.
 
         Buffers, and weights that a module fills by its own means, have their values also then.
         """
-        return OnDevice(self._started("init_context"), empty=empty)
+        return OnDevice(device, empty=empty)
 
     def teardown(self) -> None:
         """Give the device's memory back: modules return to the host."""
@@ -79,11 +67,6 @@ class SingleDeviceStrategy:
             module.to("cpu")
         self._placed.clear()
         self._device = None
-
-    def _started(self, asked: str) -> torch.device:
-        if self._device is None:
-            raise FulmenError(f"`{asked}` was called before `start`, which says on which device. Call `start` first.")
-        return self._device
 
 
 SINGLE_DEVICE_SPEC = StrategySpec(

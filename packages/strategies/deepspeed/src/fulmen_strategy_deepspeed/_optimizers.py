@@ -1,0 +1,60 @@
+"""Which optimizers ZeRO can step."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from fulmen_interfaces import ConfigurationError, Problem
+
+_ONE = "DeepSpeed steps one optimizer"
+
+
+def check_optimizers(optimizers: Sequence[Optimizer], config: Mapping[str, Any], *, made_by_engine: bool) -> None:
+    """Raise ConfigurationError where DeepSpeed cannot step what `configure_optimizers` returned."""
+    problems = list(_problems(optimizers, config, made_by_engine=made_by_engine))
+    if problems:
+        raise ConfigurationError(problems)
+
+
+def _problems(optimizers: Sequence[Optimizer], config: Mapping[str, Any], *, made_by_engine: bool) -> Iterator[Problem]:
+    names = [type(one).__name__ for one in optimizers]
+    where = "configure_optimizers"
+    if len(optimizers) > 1:
+        reason = f"{_ONE}, over all parameters that are trained."
+        yield Problem(where, names, reason, "Return one with several groups of parameters, or use strategy='ddp'.")
+    if optimizers and made_by_engine:
+        reason = f"{_ONE}, and the config names {config['optimizer']['type']}, too."
+        yield Problem(where, names, reason, "Return None, or take 'optimizer' out of the config.")
+    for optimizer, name in zip(optimizers, names, strict=True):
+        yield from _cannot_step(optimizer, name, where)
+        yield from _cannot_offload(optimizer, name, where, config)
+
+
+def _cannot_step(optimizer: Optimizer, name: str, where: str) -> Iterator[Problem]:
+    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        reason = "It computes the loss several times within a step, which the engine cannot do."
+        yield Problem(where, name, reason, "Return an optimizer whose `step` needs no closure, or use strategy='ddp'.")
+    if isinstance(optimizer, torch.optim.Adagrad):
+        reason = "DeepSpeed would make another Adagrad in its place, which schedulers do not reach."
+        yield Problem(where, name, reason, "Name Adagrad in the config's 'optimizer', or return another optimizer.")
+    if not any(one.requires_grad for group in optimizer.param_groups for one in group["params"]):
+        reason = "None of its parameters is trained, so there is nothing to divide."
+        yield Problem(where, name, reason, "Let some parameters require gradients, or use strategy='ddp'.")
+
+
+def _cannot_offload(optimizer: Optimizer, name: str, where: str, config: Mapping[str, Any]) -> Iterator[Problem]:
+    offload = config["zero_optimization"].get("offload_optimizer", {}).get("device", "none")
+    forced = config.get("zero_force_ds_cpu_optimizer", True)
+    if offload != "none" and forced and not type(optimizer).__module__.startswith("deepspeed."):
+        reason = "Its states are to live in the host's memory, where DeepSpeed wants an optimizer of its own."
+        remedy = (
+            "Return `deepspeed.ops.adam.DeepSpeedCPUAdam(...)`, which needs a C++ compiler, or write "
+            "config={'zero_force_ds_cpu_optimizer': False} to keep a slower one."
+        )
+        yield Problem(where, name, reason, remedy)
