@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from simulated_fit import SimulatedFit
 
 from fulmen_callbacks import ModelCheckpoint
+from fulmen_interfaces import ConfigurationError
 
 scores = st.lists(
     st.one_of(st.integers(-3, 3).map(float), st.sampled_from([math.nan, math.inf, -math.inf])), min_size=1, max_size=12
@@ -93,3 +95,23 @@ def test_steps_are_counted_across_epochs(every: int, epochs: int, accumulate: in
         due = [step for step in range(1, steps + 1) if step % every == 0]
         found = sorted(int(torch.load(path)["global_step"]) for path in Path(name).iterdir())
         assert found == (due if keep == -1 else due[-1:])
+
+
+@pytest.mark.parametrize(
+    ("every", "same_as"),
+    [
+        ("3 steps", {"every_n_train_steps": 3}),
+        ("2 epochs", {"every_n_epochs": 2}),
+        ("90 min", {"train_time_interval": timedelta(minutes=90)}),
+    ],
+)
+def test_an_interval_with_a_unit_is_what_the_arguments_say(every: str, same_as: dict[str, Any]) -> None:
+    assert ModelCheckpoint(every=every).state_key == ModelCheckpoint(**same_as).state_key
+    assert ModelCheckpoint(every=every).schedule == ModelCheckpoint(**same_as).schedule
+
+
+def test_intervals_that_are_none_or_two_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="500 steps"):
+        ModelCheckpoint(every="sometimes")
+    with pytest.raises(ConfigurationError, match="Only one clock"):
+        ModelCheckpoint(every="3 steps", every_n_epochs=1)

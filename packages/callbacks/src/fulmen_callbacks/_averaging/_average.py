@@ -6,12 +6,16 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_swa_multi_avg_fn
 
-from fulmen_interfaces import Problem
+from fulmen_interfaces import Problem, SupportsStrategy, TrainerView
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 AverageOne = Callable[[Tensor, Tensor, Tensor | int], Tensor]
 AverageMany = Callable[[list[Tensor], list[Tensor], Tensor | int], None]
@@ -46,6 +50,7 @@ class AveragedWeights:
     """The averages of parameters, or of buffers too, under their names; tied ones are held once.
 
     `named` are the tensors themselves, `module.state_dict(keep_vars=True)` or some of it: they are read and written.
+    Of tensors that lie in pieces (DTensor) each rank averages its own; all ranks call `values` and `load` then.
     """
 
     def __init__(
@@ -66,15 +71,17 @@ class AveragedWeights:
         self._position = {name: positions[id(tensor)] for name, tensor in named.items()}
 
     def values(self) -> dict[str, Tensor]:
-        """Return the averages by name (the weights themselves while they are swapped)."""
-        return {name: self._kept[position] for name, position in self._position.items()}
+        """Return the averages by name, whole (the weights themselves while they are swapped)."""
+        values = [whole(tensor) for tensor in self._kept]
+        return {name: values[position] for name, position in self._position.items()}
 
     @torch.no_grad()
     def load(self, values: Mapping[str, Tensor]) -> None:
         """Set the averages that are among these values."""
         for name, position in self._position.items():
             if name in values:
-                self._kept[position].copy_(values[name])
+                kept = self._kept[position]
+                piece_of(kept).copy_(piece_of(values[name], like=kept))
 
     @torch.no_grad()
     def update(self) -> None:
@@ -83,28 +90,35 @@ class AveragedWeights:
             self._copy(range(len(self._live)))
         else:
             averaged = [at for at, live in enumerate(self._live) if self._rule.averages(live)]
-            live = [self._live[at].detach().to(self._kept[at].device) for at in averaged]
-            self._rule.take_in([self._kept[at] for at in averaged], live, self.count)
+            live = [piece_of(self._live[at].detach()).to(self._kept[at].device) for at in averaged]
+            self._rule.take_in([piece_of(self._kept[at]) for at in averaged], live, self.count)
             self._copy(set(range(len(self._live))).difference(averaged))
         self.count += 1
 
     @torch.no_grad()
     def swap(self) -> None:
         """Exchange weights and averages."""
-        for live, kept in zip(self._live, self._kept, strict=True):
-            before = live.detach().clone()
+        for live, kept in self._pieces():
+            before = live.clone()
             live.copy_(kept)
             kept.copy_(before)
 
     @torch.no_grad()
     def give(self) -> None:
         """Set the weights to the averages."""
-        for live, kept in zip(self._live, self._kept, strict=True):
+        for live, kept in self._pieces():
             live.copy_(kept)
 
+    def _pieces(self) -> list[tuple[Tensor, Tensor]]:
+        """Return weights and averages, of this rank where they lie in pieces."""
+        pairs = zip(self._live, self._kept, strict=True)
+        return [(piece_of(live.detach()), piece_of(kept)) for live, kept in pairs]
+
     def _copy(self, positions: range | set[int]) -> None:
+        pieces = self._pieces()
         for at in positions:
-            self._kept[at].copy_(self._live[at])
+            live, kept = pieces[at]
+            kept.copy_(live)
 
     @staticmethod
     def _copy_of(tensor: Tensor, device: torch.device | str | int | None) -> Tensor:
@@ -121,10 +135,37 @@ def _by_kind(averages: list[Tensor], values: list[Tensor]) -> list[tuple[list[Te
     return list(groups.values())
 
 
-def in_pieces(module: nn.Module, who: str) -> Problem | None:
-    """Return a problem where the strategy parted the weights."""
+def is_in_pieces(tensor: Tensor) -> TypeGuard[DTensor]:
+    """Return whether the strategy parted it among processes."""
     tensors = sys.modules.get("torch.distributed.tensor")  # costly to import, and imported where there are pieces
-    if tensors is None or not any(isinstance(parameter, tensors.DTensor) for parameter in module.parameters()):
-        return None
-    reason = "The strategy keeps weights in pieces, and only whole ones are averaged."
-    return Problem("callbacks", who, reason, 'Use a strategy such as "ddp", or leave it out.')
+    return tensors is not None and isinstance(tensor, tensors.DTensor)
+
+
+def whole(value: Tensor) -> Tensor:
+    """Return it whole; on all ranks, where it lies in pieces."""
+    return value.full_tensor() if is_in_pieces(value) else value
+
+
+def piece_of(tensor: Tensor, *, like: Tensor | None = None) -> Tensor:
+    """Return this rank's piece, which shares the memory; of a whole tensor, what it has of `like`."""
+    if is_in_pieces(tensor):
+        return tensor.to_local()
+    if like is None or not is_in_pieces(like):
+        return tensor
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(tensor.to(like.to_local().device), like.device_mesh, like.placements).to_local()
+
+
+def wrong_weights(
+    module: nn.Module, trainer: TrainerView, who: str, device: torch.device | str | int | None
+) -> list[Problem]:
+    """Return a problem where the strategy's weights cannot be averaged, or not on that device."""
+    if isinstance(trainer, SupportsStrategy) and not trainer.strategy.spec.writable_weights:
+        reason = f"{trainer.strategy.spec.name} trains copies of the weights: what is written into the module is lost."
+        return [Problem("callbacks", who, reason, 'Use another strategy, such as "ddp" or "fsdp", or leave it out.')]
+    parted = next((one for one in module.parameters() if is_in_pieces(one)), None)
+    if parted is None or device is None or torch.device(device).type == parted.device.type:
+        return []
+    reason = f"The strategy keeps weights in pieces on {parted.device.type}, and their averages lie beside them."
+    return [Problem("device", device, reason, "Write device=None.")]

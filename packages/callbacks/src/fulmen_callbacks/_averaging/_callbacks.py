@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from fulmen_callbacks._averaging._average import AveragedWeights, AverageMany, AverageOne, AveragingRule, in_pieces
+from fulmen_callbacks._averaging._average import (
+    AveragedWeights,
+    AverageMany,
+    AverageOne,
+    AveragingRule,
+    whole,
+    wrong_weights,
+)
 from fulmen_callbacks._problems import at_least, refuse
 from fulmen_interfaces import Callback, ModuleView, Problem, TrainerView, rank_zero_warn
 
@@ -26,7 +33,7 @@ class WeightAveraging(Callback):
 
     `device` is where the average lies, by default where the weights are. `use_buffers` says whether buffers are
     averaged too or copied. `avg_fn` and `multi_avg_fn` are those of `torch.optim.swa_utils.AveragedModel`; without them
-    it is the mean. Strategies that keep weights in pieces are refused.
+    it is the mean. Where a strategy keeps weights in pieces, each process averages its own.
     """
 
     def __init__(
@@ -60,7 +67,7 @@ class WeightAveraging(Callback):
 
     def on_fit_start(self, trainer: TrainerView, pl_module: ModuleView) -> None:
         module = cast("nn.Module", pl_module)
-        refuse([in_pieces(module, type(self).__name__)])
+        refuse(wrong_weights(module, trainer, type(self).__name__, self._device))
         values, count = self._loaded or ({}, 0)
         named = module.state_dict(keep_vars=True)
         self._average = AveragedWeights(named, self._rule, device=self._device, count=count)
@@ -101,7 +108,8 @@ class WeightAveraging(Callback):
     def on_save_checkpoint(self, trainer: TrainerView, pl_module: ModuleView, checkpoint: dict[str, Any]) -> None:
         if self._average is None:
             return
-        shown, kept = checkpoint["state_dict"], {**checkpoint["state_dict"], **self._average.values()}
+        shown = {name: whole(value) for name, value in checkpoint["state_dict"].items()}
+        kept = {**shown, **self._average.values()}
         average, live = (shown, kept) if self._swapped else (kept, shown)
         checkpoint.update({"state_dict": average, _LIVE_WEIGHTS: live})
         checkpoint[_AVERAGING] = {"n_averaged": torch.tensor(self._average.count)}

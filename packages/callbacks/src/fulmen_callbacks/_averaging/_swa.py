@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import SWALR, get_swa_avg_fn, update_bn
 
-from fulmen_callbacks._averaging._average import AveragedWeights, AverageOne, AveragingRule, in_pieces
+from fulmen_callbacks._averaging._average import AveragedWeights, AverageOne, AveragingRule, wrong_weights
 from fulmen_callbacks._averaging._resting import RestingScheduler
 from fulmen_callbacks._problems import at_least, one_of, refuse
 from fulmen_interfaces import (
@@ -40,7 +40,7 @@ class StochasticWeightAveraging(Callback):
     part of this callback's state. `avg_fn` is that of `torch.optim.swa_utils.AveragedModel`, by default the mean;
     `device` is where the average lies, None: where the weights are.
 
-    One optimizer, and weights that no strategy keeps in pieces, are needed; the rest is refused.
+    One optimizer is needed; the rest is refused. Where weights lie in pieces, each process averages its own.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class StochasticWeightAveraging(Callback):
 
     def on_fit_start(self, trainer: TrainerView, pl_module: ModuleView) -> None:
         module = cast("nn.Module", pl_module)
-        refuse([in_pieces(module, type(self).__name__), *self._wrong_run(trainer)])
+        refuse([*wrong_weights(module, trainer, type(self).__name__, self._device), *self._wrong_run(trainer)])
         loaded = self._loaded or {"n_averaged": 0}
         named = dict(module.named_parameters())
         self._average = AveragedWeights(named, self._rule, device=self._device, count=loaded["n_averaged"])

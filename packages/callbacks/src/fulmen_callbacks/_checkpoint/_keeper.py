@@ -151,9 +151,7 @@ class CheckpointKeeper(Checkpoint):
         trainer.save_checkpoint(path, self.save_weights_only)
         self._saved_step = trainer.global_step
         self._saved_path = path
-        if trainer.is_global_zero:
-            for logger in trainer.loggers:
-                logger.after_save_checkpoint(self)
+        trainer.tell_loggers_of_checkpoint(self)
 
     def _drop(self, trainer: TrainerView, path: str, successor: str) -> None:
         if path and path != successor and may_remove(path, self.dirpath or "", trainer.ckpt_path):

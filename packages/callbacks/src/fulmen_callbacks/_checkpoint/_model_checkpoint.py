@@ -15,7 +15,14 @@ from fulmen_callbacks._checkpoint._keeper import CheckpointKeeper
 from fulmen_callbacks._checkpoint._schedule import SaveSchedule
 from fulmen_callbacks._missing import missing_monitor
 from fulmen_callbacks._problems import at_least, one_of, refuse
-from fulmen_interfaces import ModuleView, Problem, RunningStage, TrainerView, rank_zero_warn
+from fulmen_interfaces import (
+    Every,
+    ModuleView,
+    Problem,
+    RunningStage,
+    TrainerView,
+    rank_zero_warn,
+)
 
 
 class ModelCheckpoint(CheckpointKeeper):
@@ -27,7 +34,8 @@ class ModelCheckpoint(CheckpointKeeper):
     `-v1`) nor removed, and the one that the run began from stays as well.
 
     **When.** Every `every_n_epochs` epochs (the default, 1), every `every_n_train_steps` optimizer steps, or every
-    `train_time_interval`; with `save_on_exception` also when the run ends with an error. Epochs count at the end of
+    `train_time_interval`; or `every` amount with a unit: "500 steps", "2 epochs", "10000 samples", "25 %" (of an
+    epoch), "30 min". With `save_on_exception` also when the run ends with an error. Epochs count at the end of
     training if each validates once at its end, and at the end of each validation otherwise; `save_on_train_epoch_end`
     decides it otherwise. A save by steps or time whose metric is not there yet waits for the end of validation.
 
@@ -55,6 +63,7 @@ class ModelCheckpoint(CheckpointKeeper):
         every_n_epochs: int | None = None,
         save_on_train_epoch_end: bool | None = None,
         enable_version_counter: bool = True,
+        every: str | Every | None = None,
     ) -> None:
         refuse(
             [
@@ -73,8 +82,9 @@ class ModelCheckpoint(CheckpointKeeper):
         self.auto_insert_metric_name = auto_insert_metric_name
         self.enable_version_counter = enable_version_counter
         self._schedule = SaveSchedule.of(
-            every_n_train_steps, train_time_interval, every_n_epochs, save_on_train_epoch_end
+            every_n_train_steps, train_time_interval, every_n_epochs, every, save_on_train_epoch_end
         )
+        self._steps_of_data: int | None = None
         self._watches_batches = self._schedule.watches_batches
         self._timer = self._schedule.timer()
         self._begin_run(fitting=False)
@@ -88,7 +98,19 @@ class ModelCheckpoint(CheckpointKeeper):
             "every_n_epochs": self._schedule.every_n_epochs,
             "train_time_interval": self._schedule.train_time_interval,
         }
+        if self._schedule.data is not None:
+            settings["every"] = str(self._schedule.data)
         return f"{type(self).__qualname__}{settings!r}"
+
+    @property
+    def schedule(self) -> Every | None:
+        """The interval between saves; None where there is none, and it saves at the end alone."""
+        return self._schedule.every
+
+    @property
+    def epochs_end_with_training(self) -> bool | None:
+        """Whether epochs count at the end of training, rather than of validation; None: as the run validates."""
+        return self._schedule.on_train_epoch_end
 
     @property
     def every_n_epochs(self) -> int:
@@ -108,6 +130,9 @@ class ModelCheckpoint(CheckpointKeeper):
     def on_train_start(self, trainer: TrainerView, pl_module: ModuleView) -> None:
         if self._timer is not None:
             self._timer.restart()
+        data = self._schedule.data
+        if data is not None:
+            self._steps_of_data = trainer.steps_between(data, "every")
 
     def on_train_batch_end(
         self, trainer: TrainerView, pl_module: ModuleView, outputs: Any, batch: Any, batch_idx: int
@@ -195,6 +220,8 @@ class ModelCheckpoint(CheckpointKeeper):
     def _batch_is_due(self, trainer: TrainerView) -> bool:
         if self._schedule.step_is_due(trainer.global_step):
             return True
+        if self._steps_of_data is not None:
+            return trainer.logging_step % self._steps_of_data == 0
         if self._timer is None or not self._timer.has_passed(trainer):
             return False
         self._timer.restart()

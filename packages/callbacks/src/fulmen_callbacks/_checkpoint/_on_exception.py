@@ -27,6 +27,10 @@ class OnExceptionCheckpoint(Checkpoint):
         """Where it writes."""
         return os.path.join(self.dirpath, self.filename + self.FILE_EXTENSION)
 
+    def find_last_checkpoints(self, trainer: TrainerView) -> set[str]:
+        """Return what the last failed run left, so that `ckpt_path="last"` goes on from there."""
+        return {self.ckpt_path} if _files.exists(self.ckpt_path) else set()
+
     def setup(self, trainer: TrainerView, pl_module: ModuleView, stage: str) -> None:
         self._failed = False
 
