@@ -12,7 +12,10 @@ import pytest
 import fulmen
 from fulmen._lazy import Offer, lazily
 
-SUBMODULES = ["accelerators", "callbacks", "loggers", "plugins", "profilers", "strategies", "tuner", "utilities"]
+SUBMODULES = [
+    *("accelerators", "callbacks", "fabric", "loggers", "plugins"),
+    *("profilers", "strategies", "tuner", "utilities"),
+]
 
 
 def in_new_process(code: str) -> str:
@@ -62,6 +65,27 @@ def test_the_tuner_and_its_callbacks_are_the_tuners_own():
     assert fulmen.tuner.Tuner is fulmen_tuner.Tuner
     assert fulmen.callbacks.LearningRateFinder is fulmen_tuner.LearningRateFinder
     assert {"BatchSizeFinder", "LearningRateFinder"} <= set(dir(fulmen.callbacks))
+
+
+def test_accelerators_are_the_plugins_own():
+    for family in ("cpu", "cuda", "mps"):
+        plugin, name = importlib.import_module(f"fulmen_accelerator_{family}"), f"{family.upper()}Accelerator"
+        assert getattr(fulmen.accelerators, name) is getattr(plugin, name)
+    assert "find_usable_cuda_devices" in dir(fulmen.accelerators)
+
+
+@pytest.mark.parametrize(
+    ("code", "imported"),
+    [
+        ("L.Trainer, L.LightningModule", ""),
+        ("L.Trainer(accelerator='cpu', logger=False)", "fulmen_accelerator_cpu"),
+        ("L.Trainer(logger=False)", "fulmen_accelerator_cpu fulmen_accelerator_cuda fulmen_accelerator_mps"),
+    ],
+)
+def test_only_accelerators_that_are_asked_for_are_imported(code, imported):
+    ours = "n.startswith('fulmen_accelerator') and '.' not in n"
+    program = f"import sys, fulmen as L; {code}; print(*sorted(n for n in sys.modules if {ours}))"
+    assert in_new_process(program) == imported
 
 
 @pytest.mark.parametrize("module", ["fulmen", *[f"fulmen.{name}" for name in SUBMODULES]])

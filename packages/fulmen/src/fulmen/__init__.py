@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fulmen import accelerators as accelerators
     from fulmen import callbacks as callbacks
     from fulmen import cli as cli
+    from fulmen import fabric as fabric
     from fulmen import loggers as loggers
     from fulmen import plugins as plugins
     from fulmen import profilers as profilers
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from fulmen import tuner as tuner
     from fulmen import utilities as utilities
     from fulmen_core import CombinedLoader as CombinedLoader
+    from fulmen_core import Fabric as Fabric
     from fulmen_core import LightningDataModule as LightningDataModule
     from fulmen_core import LightningModule as LightningModule
     from fulmen_core import LightningOptimizer as LightningOptimizer
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 _OF_CORE = (
     "CombinedLoader",
+    "Fabric",
     "LightningDataModule",
     "LightningModule",
     "LightningOptimizer",
@@ -58,7 +61,7 @@ _OF_CORE = (
 )
 _OF_INTERFACES = ("Callback", "ConfigurationError", "FulmenError", "Logger")
 _SUBMODULES = (
-    *("accelerators", "callbacks", "cli", "loggers", "plugins"),
+    *("accelerators", "callbacks", "cli", "fabric", "loggers", "plugins"),
     *("profilers", "strategies", "tuner", "utilities"),
 )
 

@@ -21,7 +21,7 @@ _NAMES = {
     "CombinedLoader": "fulmen_core",
     "grad_norm": "fulmen_core.module",
     "isolate_rng": "fulmen_core",
-    "move_data_to_device": "fulmen_core.data:move_to_device",
+    "move_data_to_device": "fulmen_core.batches:move_to_device",
     "rank_zero_info": "fulmen_interfaces",
     "rank_zero_only": "fulmen_interfaces",
     "rank_zero_warn": "fulmen_interfaces",
