@@ -11,8 +11,9 @@ import torch
 from resume_cases import Case
 
 import fulmen_core as L
-from fulmen_callbacks import EarlyStopping, ModelCheckpoint
+from fulmen_callbacks import EarlyStopping, ModelCheckpoint, OnExceptionCheckpoint
 from fulmen_core import Trainer
+from fulmen_interfaces import Callback
 from fulmen_testing import FakeLogger
 
 pytestmark = pytest.mark.filterwarnings("ignore:Checkpoints go to", "ignore:The checkpoint holds states of callbacks")
@@ -137,6 +138,32 @@ def test_stopping_early_is_remembered(tmp_path: Path) -> None:
     assert same(dict(resumed.module.state_dict()), dict(module.state_dict()))
 
 
+def test_stopping_early_is_remembered_however_often_a_run_is_resumed(tmp_path: Path) -> None:
+    """The file that is rewritten when the resumed run ends remembers it, too; one saved after the run does not."""
+    case = Case(max_epochs=6)
+
+    class StopsAfterTwo(Callback):
+        def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+            trainer.should_stop = trainer.current_epoch == 1
+
+    def fit(ckpt_path: Path | None) -> tuple[Trainer, L.LightningModule]:
+        L.seed_everything(7, verbose=False)
+        module, (train, validation) = case.make_module(), case.make_data()
+        keeper = ModelCheckpoint(dirpath=tmp_path, save_last=True, save_top_k=0)
+        arguments = {**case.trainer_arguments(), "enable_checkpointing": True, "enable_progress_bar": False}
+        trainer = Trainer(**arguments, callbacks=[StopsAfterTwo(), keeper], logger=False)
+        trainer.fit(module, train, validation, ckpt_path=ckpt_path)
+        return trainer, module
+
+    first, weights = fit(None)
+    for _ in range(3):
+        resumed, module = fit(tmp_path / "last.ckpt")
+        assert (resumed.current_epoch, resumed.global_step) == (2, first.global_step)
+        assert same(dict(module.state_dict()), dict(weights.state_dict()))
+    first.save_checkpoint(tmp_path / "after.ckpt")
+    assert fit(tmp_path / "after.ckpt")[0].current_epoch > 2
+
+
 def test_more_steps_go_on_in_the_epoch_that_the_limit_cut(tmp_path: Path) -> None:
     """A file of the end of an epoch that max_steps had cut short: with a larger limit the rest of it follows."""
     case = Case(augment="torch")
@@ -146,3 +173,30 @@ def test_more_steps_go_on_in_the_epoch_that_the_limit_cut(tmp_path: Path) -> Non
     longer = run(case, tmp_path / "longer", TRIGGERS["epoch"], Path(short.keeper.best_model_path), max_steps=9)
     assert same(dict(longer.module.state_dict()), dict(whole.module.state_dict()))
     assert (longer.trainer.global_step, longer.trainer.current_epoch) == (9, whole.trainer.current_epoch)
+
+
+def test_a_failed_run_goes_on_from_what_it_left(tmp_path: Path) -> None:
+    """With OnExceptionCheckpoint alone, "last" is the moment of the error; a run that ends well leaves nothing."""
+    case = Case(max_epochs=2)
+
+    def fit(fails_at: int | None, ckpt_path: str | None) -> L.LightningModule:
+        L.seed_everything(7, verbose=False)
+        module, (train, validation) = case.make_module(), case.make_data()
+
+        class Fails(Callback):
+            def on_train_batch_end(self, trainer: Any, *args: Any) -> None:
+                if trainer.global_step == fails_at:
+                    raise OSError("power cut")
+
+        arguments = {**case.trainer_arguments(), "enable_checkpointing": True, "enable_progress_bar": False}
+        keepers = [OnExceptionCheckpoint(tmp_path), Fails()]
+        Trainer(**arguments, callbacks=keepers, logger=False).fit(module, train, validation, ckpt_path=ckpt_path)
+        return module
+
+    whole = fit(None, None)
+    with pytest.raises(OSError, match="power cut"):
+        fit(3, None)
+    assert [file.name for file in tmp_path.iterdir()] == ["on_exception.ckpt"]
+    resumed = fit(None, "last")
+    assert same(dict(resumed.state_dict()), dict(whole.state_dict()))
+    assert not list(tmp_path.iterdir())
