@@ -24,8 +24,15 @@ WHEELS = Path("dist")
 OUR_WHEELS = WHEELS / "constraints.txt"
 
 BUILD_TOOLS = ["hatchling", "editables"]
+SOURCES_ONLY = ["deepspeed", "fairscale"]
+"""Published without wheels. Their set-up wants torch, which must be the one that is there: so we build them."""
+BUILD_SOURCES = {"DS_BUILD_OPS": "0", "DS_ACCELERATOR": "cpu"}
+"""DeepSpeed compiles nothing when it is built; what it needs it compiles when it is used."""
 TEST_TOOLS = ["pytest", "pytest-xdist", "pytest-timeout", "hypothesis"]
 LIBRARIES_OF_USERS = ["torchmetrics", "tqdm", "onnx", "onnxscript", "matplotlib", "scikit-learn"]
+VENDOR_EXAMPLE = "integration_tests/vendor_example"
+VENDOR_CARD = {"SIM_DEVICE": "1"}
+"""Its device: in processes of its own, for torch shows it to everybody there."""
 MINIMAL = ["fulmen-core", "fulmen-accelerator-cpu", "fulmen-strategy-single-device", "fulmen-precision"]
 
 
@@ -81,13 +88,13 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
 
 
-@nox.session(reuse_venv=True, requires=["base"])
+@nox.session(reuse_venv=True, requires=["base", "wheels"])
 def types(session: nox.Session) -> None:
     """Types of every package's sources and of the tooling: mypy --strict."""
     lend_base(session)
     required = {line for one in DISTRIBUTIONS for line in one.requires + one.requires_for_tests}
     foreign = {line for line in required if Requirement(line).name not in BY_NAME}
-    session.install(*CONSTRAINTS, "mypy", "nox", "import-linter", *sorted(foreign))
+    install(session, "mypy", "nox", "import-linter", *sorted(foreign))
     session.run("mypy", "--strict", *SOURCES)
     tooling = ["noxfile.py", *sorted(glob("tools/*.py") + glob("tools/bench/*.py"))]
     session.run("mypy", "--strict", *tooling, env={"MYPYPATH": os.pathsep.join(SOURCES)})
@@ -123,7 +130,10 @@ def integration(session: nox.Session) -> None:
     """Behaviour that needs several packages, with all of them installed."""
     lend_base(session)
     install(session, *BY_NAME, *BUILD_TOOLS, *LIBRARIES_OF_USERS)
-    pytest(session, "integration_tests", "--ignore=integration_tests/minimal")
+    ignored = ["integration_tests/minimal", VENDOR_EXAMPLE]
+    pytest(session, "integration_tests", *[f"--ignore={folder}" for folder in ignored])
+    install_vendor_example(session)
+    pytest(session, VENDOR_EXAMPLE, **VENDOR_CARD)
 
 
 @nox.session(requires=["wheels"])
@@ -150,16 +160,48 @@ def quickstart(session: nox.Session) -> None:
 def dev(session: nox.Session) -> None:
     """An environment to work in: all tools, and every distribution editable. `source .nox/dev/bin/activate`."""
     session.install(*CONSTRAINTS, "nox", "ruff", "mypy", "import-linter", *BUILD_TOOLS, *TEST_TOOLS)
+    session.install(*CONSTRAINTS, "torch", "setuptools", "wheel")  # first: others are built with them
     editable = [part for distribution in DISTRIBUTIONS for part in ("-e", str(distribution.folder))]
-    session.install(*CONSTRAINTS, "--no-build-isolation", *editable)
+    session.install(*CONSTRAINTS, "--no-build-isolation", *editable, env=BUILD_SOURCES)
+
+
+@nox.session(requires=["base", "wheels"])
+def conformance(session: nox.Session) -> None:
+    """What every plugin is asked: all of ours that are installed, and an accelerator from outside."""
+    lend_base(session)
+    for_tests = {line for one in DISTRIBUTIONS for line in one.requires_for_tests}
+    install(session, *BY_NAME, *BUILD_TOOLS, *LIBRARIES_OF_USERS, *sorted(for_tests))
+    folders = [distribution.folder for distribution in DISTRIBUTIONS if distribution.name != "fulmen-testing"]
+    files = [file for folder in folders for file in folder.glob("tests/**/*.py") if "Conformance" in file.read_text()]
+    only = {"PYTHONPATH": "tools"}
+    pytest(session, *sorted(files), "-p", "conformance", "--every-plugin", **only)
+    install_vendor_example(session)
+    pytest(session, VENDOR_EXAMPLE, "-p", "conformance", **only, **VENDOR_CARD)
 
 
 @nox.session(requires=["base", "wheels"])
 def long(session: nox.Session) -> None:
-    """Runs that are killed by the hundred, while they train and while they write."""
+    """Runs that are killed by the hundred, and checkpoints of every strategy under every other."""
     lend_base(session)
     install(session, *BY_NAME)
-    pytest(session, "integration_tests/resume", "-m", "long")
+    elsewhere = ["integration_tests/matrix", VENDOR_EXAMPLE]
+    pytest(session, "integration_tests", *[f"--ignore={folder}" for folder in elsewhere], "-m", "long")
+
+
+@nox.session(requires=["base", "wheels"])
+@nox.parametrize("backend", ["cpu", "cuda", "mps", "sim"])
+def matrix(session: nox.Session, backend: str) -> None:
+    """Every strategy in every precision on every number of devices, beside a plain loop; writes docs/matrix.md."""
+    lend_base(session)
+    install(session, *BY_NAME, "./integration_tests/vendor_example")
+    env = {"FULMEN_MATRIX": backend, "OMP_NUM_THREADS": "1", **({"SIM_DEVICE": "1"} if backend == "sim" else {})}
+    reason = session.run("python", "integration_tests/matrix/matrix_probes.py", backend, silent=True, env=env)
+    if reason and reason.strip():
+        session.skip(reason.strip())
+    # One program at a time: a cell has all processors, and tests run one after another.
+    session.run(
+        "python", "-m", "pytest", "-n", "0", "integration_tests/matrix", "-m", "long", *session.posargs, env=env
+    )
 
 
 @nox.session(requires=["base", "wheels"])
@@ -179,13 +221,16 @@ def base(session: nox.Session) -> None:
     session.install(*CONSTRAINTS, "torch", *TEST_TOOLS)
 
 
-@nox.session(reuse_venv=True)
+@nox.session(reuse_venv=True, requires=["base"])
 def wheels(session: nox.Session) -> None:
     """A wheel of every distribution, and constraints that make pip take these and no others."""
-    session.install(*CONSTRAINTS, *BUILD_TOOLS)
+    lend_base(session)
+    session.install(*CONSTRAINTS, *BUILD_TOOLS, "setuptools", "wheel")
     shutil.rmtree(WHEELS, ignore_errors=True)
     folders = [str(distribution.folder) for distribution in DISTRIBUTIONS]
-    session.run("pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", WHEELS, *folders)
+    build = ["pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(WHEELS)]
+    session.run(*build, *folders)
+    session.run(*build, *CONSTRAINTS, *SOURCES_ONLY, env=BUILD_SOURCES)
     pins = [f"{file.name.partition('-')[0]} @ {file.resolve().as_uri()}\n" for file in WHEELS.glob("*.whl")]
     OUR_WHEELS.write_text("".join(sorted(pins)))
 
@@ -209,7 +254,12 @@ def install(session: nox.Session, *requirements: str) -> None:
     session.install(*CONSTRAINTS, "-c", str(OUR_WHEELS), *requirements)
 
 
-def pytest(session: nox.Session, *args: str | Path) -> None:
+def install_vendor_example(session: nox.Session) -> None:
+    """Install the accelerator from outside, as its users would: by pip, from its own folder."""
+    install(session, "--no-build-isolation", f"./{VENDOR_EXAMPLE}")
+
+
+def pytest(session: nox.Session, *args: str | Path, **environment: str) -> None:
     """Run tests on two workers with one thread each. No test at all is a failure (pytest's exit code 5)."""
     one_thread = {"OMP_NUM_THREADS": "1"}
-    session.run("python", "-m", "pytest", "-n", "2", *args, *session.posargs, env=one_thread)
+    session.run("python", "-m", "pytest", "-n", "2", *args, *session.posargs, env=one_thread | environment)
