@@ -12,10 +12,11 @@ from typing import IO, Any, cast
 import torch
 
 from fulmen_core.checkpoint._failures import damaged, reading, removing, writing
-from fulmen_core.checkpoint._file import StreamedFile, whole_file
+from fulmen_core.checkpoint._file import whole_file
 from fulmen_core.checkpoint._integrity import damaged_record
 from fulmen_core.checkpoint._places import file_system, is_directory, is_remote, is_web, local_path
 from fulmen_core.checkpoint._replace import remove_tree
+from fulmen_core.checkpoint._stream import StreamedFile
 from fulmen_interfaces import CheckpointError, World
 
 MapLocation = Any
