@@ -21,6 +21,7 @@ from fulmen_interfaces._callback import (
     CallbackRole,
     CheckpointCallback,
     ProgressBar,
+    RankedCheckpoints,
     SupportsFindingLast,
 )
 from fulmen_interfaces._catalogue import (
@@ -43,6 +44,7 @@ from fulmen_interfaces._catalogue import (
     default_catalogue,
 )
 from fulmen_interfaces._checkpoint import CheckpointIO
+from fulmen_interfaces._checkpoint_artifacts import CheckpointArtifacts, SavedCheckpoint
 from fulmen_interfaces._errors import (
     BrokenPlugin,
     CheckpointError,
@@ -147,6 +149,7 @@ __all__ = [
     "CallbackRole",
     "CallbackSpec",
     "Catalogue",
+    "CheckpointArtifacts",
     "CheckpointCallback",
     "CheckpointError",
     "CheckpointIO",
@@ -201,12 +204,14 @@ __all__ = [
     "ProgressBar",
     "ProgressView",
     "RankError",
+    "RankedCheckpoints",
     "ReadsPredictionIndices",
     "ReduceOp",
     "Refusal",
     "Role",
     "RunStatus",
     "RunningStage",
+    "SavedCheckpoint",
     "SavedOptimizer",
     "SavedState",
     "SchedulesAccumulation",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum, IntEnum
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, SupportsFloat, runtime_checkable
 
 
 class CallbackOrder(IntEnum):
@@ -190,6 +191,23 @@ class CheckpointCallback(Protocol):
     @property
     def last_model_path(self) -> str:
         """The newest checkpoint that is kept as such; empty where there is none."""
+        ...
+
+
+@runtime_checkable
+class RankedCheckpoints(CheckpointCallback, Protocol):
+    """A checkpoint callback that keeps the best by a score."""
+
+    monitor: str | None
+    """The logged metric that is the score; None: the newest are the best."""
+    mode: str
+    """Which scores are better: `min` or `max`."""
+    save_top_k: int
+    """How many are kept; -1: all."""
+
+    @property
+    def best_k_models(self) -> Mapping[str, SupportsFloat]:
+        """The paths of those that are kept, and their scores."""
         ...
 
 

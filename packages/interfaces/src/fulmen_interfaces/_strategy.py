@@ -176,6 +176,11 @@ class Strategy(Protocol):
         """
         ...
 
+    @property
+    def root_device(self) -> torch.device:
+        """The device of this process in the newest run; the host's before the first `start`."""
+        ...
+
     def start(self, placement: Placement) -> None:
         """Join the other processes. Called once per run on every rank, before data or model exist."""
         ...

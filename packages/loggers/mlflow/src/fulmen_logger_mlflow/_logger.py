@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from fulmen_interfaces import (
+    CheckpointArtifacts,
     CheckpointCallback,
-    ConfigurationError,
     Logger,
-    Problem,
+    SavedCheckpoint,
     SilentExperiment,
     get_rank,
     rank_zero_only,
 )
 from fulmen_logger_mlflow import _run
 from fulmen_logger_mlflow._artifacts import log_checkpoint
-from fulmen_logger_mlflow._checkpoints import NewCheckpoints, keeps_all
 from fulmen_logger_mlflow._store import Store
 from fulmen_logger_mlflow._values import metrics_of, params_of
 
@@ -53,21 +52,16 @@ class MLFlowLogger(Logger):
         run_id: str | None = None,
         synchronous: bool | None = None,
     ) -> None:
-        if log_model not in (True, False, "all"):
-            reason = "Checkpoints are kept at the end of the run, each at once, or not at all."
-            raise ConfigurationError([Problem("log_model", log_model, reason, "Choose True, 'all' or False.")])
         self._store = Store.named(tracking_uri, save_dir or "./mlruns", artifact_location)
         self._experiment_name = experiment_name
         self._run_name = run_name
         self._tags = dict(tags or {})
-        self._log_model = log_model
+        self._checkpoints = CheckpointArtifacts(log_model)
         self._checkpoint_prefix = checkpoint_path_prefix
         self._prefix = f"{prefix}{_PREFIX_SEPARATOR}" if prefix else ""
         self._run_id = run_id
         self._synchronous = synchronous
         self._run: _run.MLFlowRun | None = None
-        self._checkpoints = NewCheckpoints()
-        self._waiting: list[CheckpointCallback] = []
 
     @property
     def name(self) -> str | None:
@@ -107,17 +101,12 @@ class MLFlowLogger(Logger):
 
     @rank_zero_only
     def after_save_checkpoint(self, checkpoint_callback: CheckpointCallback) -> None:
-        if self._log_model == "all" or (self._log_model and keeps_all(checkpoint_callback)):
-            self._keep_checkpoints(checkpoint_callback)
-        elif self._log_model and checkpoint_callback not in self._waiting:
-            self._waiting.append(checkpoint_callback)
+        self._keep(self._checkpoints.after_save(checkpoint_callback))
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """Keep the checkpoints, and end the run as finished, failed or (where it was interrupted) killed."""
-        for callback in self._waiting:
-            self._keep_checkpoints(callback)
-        self._waiting.clear()
+        self._keep(self._checkpoints.at_end())
         if self._run is not None:
             self._run.end(status)
 
@@ -137,7 +126,7 @@ class MLFlowLogger(Logger):
             self._run = _run.resume(self._store, str(self._run_id), synchronous=self._synchronous)
         return self._run
 
-    def _keep_checkpoints(self, callback: CheckpointCallback) -> None:
-        run = self._begun()
-        for saved in self._checkpoints.of(callback):
-            log_checkpoint(run.client, run.run_id, saved, callback, prefix=self._checkpoint_prefix)
+    def _keep(self, checkpoints: Iterable[SavedCheckpoint]) -> None:
+        for saved in checkpoints:
+            run = self._begun()
+            log_checkpoint(run.client, run.run_id, saved, prefix=self._checkpoint_prefix)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal
 
-from fulmen_interfaces import CheckpointCallback
-from fulmen_logger_wandb._checkpoints import Saved, description
+from fulmen_interfaces import SavedCheckpoint
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
 
 def log_checkpoint(
     run: Run,
-    saved: Saved,
-    callback: CheckpointCallback,
+    saved: SavedCheckpoint,
     *,
     name: str,
     policy: Literal["mutable", "immutable"],
@@ -23,7 +21,7 @@ def log_checkpoint(
     """Make a checkpoint, a file or a folder, the newest version of the run's artifact of that name."""
     import wandb
 
-    artifact = wandb.Artifact(name, type="model", metadata=description(saved, callback))
+    artifact = wandb.Artifact(name, type="model", metadata=saved.metadata)
     if os.path.isdir(saved.path):
         artifact.add_dir(saved.path, name="model.ckpt", policy=policy)
     else:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from fulmen_interfaces import (
+    CheckpointArtifacts,
     CheckpointCallback,
-    ConfigurationError,
     Logger,
-    Problem,
+    SavedCheckpoint,
     SilentExperiment,
     get_rank,
     plain_params,
@@ -18,7 +18,6 @@ from fulmen_interfaces import (
 )
 from fulmen_logger_wandb import _media, _run
 from fulmen_logger_wandb._artifacts import log_checkpoint
-from fulmen_logger_wandb._checkpoints import NewCheckpoints, keeps_all
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,13 +55,10 @@ class WandbLogger(Logger):
         add_file_policy: Literal["mutable", "immutable"] = "mutable",
         **kwargs: Any,
     ) -> None:
-        if log_model not in (True, False, "all"):
-            reason = "Checkpoints are kept at the end of the run, each at once, or not at all."
-            raise ConfigurationError([Problem("log_model", log_model, reason, "Choose True, 'all' or False.")])
         self._save_dir = os.fspath(save_dir if dir is None else dir)
         self._project = project or os.environ.get("WANDB_PROJECT") or "fulmen_logs"
         self._id = version or id
-        self._log_model = log_model
+        self._checkpoints = CheckpointArtifacts(log_model)
         self._prefix = prefix
         self._checkpoint_name = checkpoint_name
         self._add_file_policy = add_file_policy
@@ -74,8 +70,6 @@ class WandbLogger(Logger):
             self._settings["anonymous"] = "allow"
         self._run: Run | None = None if experiment is None else _run.with_steps(experiment)
         self._begun_elsewhere = False
-        self._checkpoints = NewCheckpoints()
-        self._waiting: list[CheckpointCallback] = []
 
     @property
     def name(self) -> str:
@@ -184,18 +178,15 @@ class WandbLogger(Logger):
 
     @rank_zero_only
     def after_save_checkpoint(self, checkpoint_callback: CheckpointCallback) -> None:
-        if self._log_model == "all" or (self._log_model and keeps_all(checkpoint_callback)):
-            self._keep_checkpoints(checkpoint_callback)
-        elif self._log_model and checkpoint_callback not in self._waiting:
-            self._waiting.append(checkpoint_callback)
+        self._keep(self._checkpoints.after_save(checkpoint_callback))
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """Keep the checkpoints of a successful run. The run itself goes on."""
         if status in _SUCCESS:
-            for callback in self._waiting:
-                self._keep_checkpoints(callback)
-        self._waiting.clear()
+            self._keep(self._checkpoints.at_end())
+        else:
+            self._checkpoints.discard()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the run behind: a copy in another process attaches to it."""
@@ -209,7 +200,7 @@ class WandbLogger(Logger):
         os.makedirs(self._save_dir, exist_ok=True)
         return _run.begin(self._settings, run_id)
 
-    def _keep_checkpoints(self, callback: CheckpointCallback) -> None:
-        name = self._checkpoint_name or f"model-{self.version}"
-        for saved in self._checkpoints.of(callback):
-            log_checkpoint(self.experiment, saved, callback, name=name, policy=self._add_file_policy)
+    def _keep(self, checkpoints: Iterable[SavedCheckpoint]) -> None:
+        for saved in checkpoints:
+            name = self._checkpoint_name or f"model-{self.version}"
+            log_checkpoint(self.experiment, saved, name=name, policy=self._add_file_policy)
