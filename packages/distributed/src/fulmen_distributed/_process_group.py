@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import final
 
+import torch
 import torch.distributed as dist
 from torch.distributed import HashStore, PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
@@ -22,7 +23,7 @@ from fulmen_distributed._guard import Guard, is_wanted
 from fulmen_distributed._guarded import GuardedCollectives
 from fulmen_distributed._parent import watch_parent
 from fulmen_distributed._rounds import is_elastic, of_this_round
-from fulmen_interfaces import Collectives, Placement, SingleProcessCollectives, World
+from fulmen_interfaces import Collectives, FulmenError, Placement, SingleProcessCollectives, World
 
 DEFAULT_TIMEOUT = timedelta(minutes=30)
 _FAREWELL = timedelta(seconds=3)
@@ -31,7 +32,7 @@ _TO_END_SECONDS = 5.0
 
 @final
 class ProcessGroup:
-    """torch's default process group for one run after another.
+    """torch's default process group for one run after another, and where this process works in it.
 
     With several processes it stays after a run, so that checkpoints can be saved and the next run need not meet anew;
     it ends with the process. One that the user made is used, and left in place.
@@ -41,9 +42,41 @@ class ProcessGroup:
         self._backend = backend
         self._timeout = timeout
         self._alone = False
+        self._placement: Placement | None = None
+        self._collectives: Collectives = SingleProcessCollectives()
+        self._device = torch.device("cpu")
+
+    @property
+    def placement(self) -> Placement:
+        """Where this process works. Raises FulmenError outside of a run."""
+        if self._placement is None:
+            raise FulmenError("`prepare` was called before `start`, which says on which device. Call `start` first.")
+        return self._placement
+
+    @property
+    def collectives(self) -> Collectives:
+        """Those of the run; outside of one, of a process that is alone."""
+        return self._collectives
+
+    @property
+    def device(self) -> torch.device:
+        """The device of this process in the newest run; the host's before the first."""
+        return self._device
 
     def join(self, placement: Placement) -> Collectives:
         """Meet the other processes of the run."""
+        self._placement, self._device = placement, placement.device
+        self._collectives = self._meet(placement)
+        return self._collectives
+
+    def leave(self) -> None:
+        """End the run, and the group of a process that is alone."""
+        self._placement, self._collectives = None, SingleProcessCollectives()
+        if self._alone and dist.is_initialized():
+            dist.destroy_process_group()
+        self._alone = False
+
+    def _meet(self, placement: Placement) -> Collectives:
         wanted = _Meeting(placement.world, self.backend_for(placement), self._timeout)
         environment = placement.environment
         if wanted.world.size == 1 and (environment is None or not environment.creates_processes):
@@ -61,12 +94,6 @@ class ProcessGroup:
         wanted.begin(PrefixStore("group", store))
         _met.append((wanted, wanted.collectives(store)))
         return _met[-1][1]
-
-    def leave(self) -> None:
-        """End the group of a process that is alone."""
-        if self._alone and dist.is_initialized():
-            dist.destroy_process_group()
-        self._alone = False
 
     def backend_for(self, placement: Placement) -> str:
         """Return torch's name of what carries messages: the accelerator's own, and gloo for host memory."""

@@ -130,6 +130,11 @@ class FakeStrategy:
         """Those of a single process."""
         return SingleProcessCollectives()
 
+    @property
+    def root_device(self) -> torch.device:
+        """The device of the newest run; the host's before the first."""
+        return self._device
+
     def start(self, placement: Placement) -> None:
         """Remember the device."""
         self.calls.append("start")

@@ -27,11 +27,9 @@ from fulmen_distributed import (
 from fulmen_interfaces import (
     Collectives,
     ConfigurationError,
-    FulmenError,
     Placement,
     PrepareRequest,
     Problem,
-    SingleProcessCollectives,
     StrategySpec,
 )
 from fulmen_strategy_ddp._replica import Replica
@@ -92,8 +90,6 @@ class DDPStrategy:
             self._hook = ddp_comm_wrapper(ddp_comm_hook)
         self._period = model_averaging_period
         self._state_dict_type = state_dict_type_of(state_dict_type)
-        self._placement: Placement | None = None
-        self._collectives: Collectives = SingleProcessCollectives()
         self._placed: list[nn.Module] = []
 
     @property
@@ -104,18 +100,20 @@ class DDPStrategy:
     @property
     def collectives(self) -> Collectives:
         """Those of the run's process group."""
-        return self._collectives
+        return self._group.collectives
+
+    @property
+    def root_device(self) -> torch.device:
+        """The device of this process in the newest run; the host's before the first."""
+        return self._group.device
 
     def start(self, placement: Placement) -> None:
         """Join the other processes."""
-        self._collectives = self._group.join(placement)
-        self._placement = placement
+        self._group.join(placement)
 
     def prepare(self, request: PrepareRequest) -> PlainModel:
         """Convert, place and wrap the model. Every rank begins with the weights of rank zero."""
-        if self._placement is None:
-            raise FulmenError("`prepare` was called before `start`, which says on which device. Call `start` first.")
-        device = self._placement.device
+        device = self._group.placement.device
         if request.sync_batchnorm:
             synchronise_batchnorm(request.module, device.type)
         self._placed.append(request.entry)
@@ -124,13 +122,13 @@ class DDPStrategy:
             # Torch's wrapper does this, but only where it wraps.
             copy_from_rank_zero([*request.entry.parameters(), *request.entry.buffers()])
             return model
-        replica = self._wrapped(request.entry)
+        replica = self._wrapped(request.entry, device)
         if self._period is not None:
             from fulmen_strategy_ddp._averaging import average_weights  # it imports all of torch's hooks
 
             average_weights(model.optimizers, self._period, self._hook_state)
         before_backward = guarded(
-            self._collectives,
+            self._group.collectives,
             replica.before_backward,
             name="gradients",
             which=lambda: f"of step {replica.steps}",
@@ -145,16 +143,13 @@ class DDPStrategy:
 
     def teardown(self) -> None:
         """Leave the other processes; modules return to the host."""
-        self._collectives = SingleProcessCollectives()
-        self._placement = None
         self._group.leave()
         for module in self._placed:
             module.to("cpu")
         self._placed.clear()
 
-    def _wrapped(self, entry: nn.Module) -> Replica:
-        device = self._placement.device if self._placement else None
-        ids = None if device is None or device.index is None or device.type == "cpu" else [device.index]
+    def _wrapped(self, entry: nn.Module, device: torch.device) -> Replica:
+        ids = None if device.index is None or device.type == "cpu" else [device.index]
         replica = Replica(entry, device_ids=ids, **self._options)
         if self._hook is not None:
             replica.register_comm_hook(self._hook_state, self._hook)

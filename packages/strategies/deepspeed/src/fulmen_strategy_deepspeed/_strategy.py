@@ -119,6 +119,11 @@ class DeepSpeedStrategy:
         """Those of the run's process group."""
         return self._collectives
 
+    @property
+    def root_device(self) -> torch.device:
+        """The device of this process in the newest run; the host's before the first."""
+        return self._group.device
+
     def start(self, placement: Placement) -> None:
         """Join the other processes, and import DeepSpeed."""
         self._handled = sys.exc_info()[1]

@@ -26,11 +26,9 @@ from fulmen_distributed import (
 from fulmen_interfaces import (
     Collectives,
     ConfigurationError,
-    FulmenError,
     Placement,
     PrepareRequest,
     Problem,
-    SingleProcessCollectives,
     StrategySpec,
 )
 from fulmen_strategy_fairscale._checks import check_optimizers
@@ -74,8 +72,6 @@ class DDPShardedStrategy:
         self._group = ProcessGroup(backend=process_group_backend, timeout=timeout or DEFAULT_TIMEOUT)
         self._broadcast_buffers = broadcast_buffers
         self._state_dict_type = state_dict_type_of(state_dict_type)
-        self._placement: Placement | None = None
-        self._collectives: Collectives = SingleProcessCollectives()
         self._placed: list[nn.Module] = []
         self._wrapped: list[ShardedOptimizer | ShardedReplica] = []
 
@@ -87,21 +83,23 @@ class DDPShardedStrategy:
     @property
     def collectives(self) -> Collectives:
         """Those of the run's process group."""
-        return self._collectives
+        return self._group.collectives
+
+    @property
+    def root_device(self) -> torch.device:
+        """The device of this process in the newest run; the host's before the first."""
+        return self._group.device
 
     def start(self, placement: Placement) -> None:
         """Join the other processes."""
-        self._collectives = self._group.join(placement)
-        self._placement = placement
+        self._group.join(placement)
 
     def prepare(self, request: PrepareRequest) -> PlainModel:
         """Convert, place and wrap the model and its optimizers. Every rank begins with the weights of rank zero.
 
         Raises ConfigurationError where an optimizer cannot be shared out.
         """
-        if self._placement is None:
-            raise FulmenError("`prepare` was called before `start`, which says on which device. Call `start` first.")
-        device = self._placement.device
+        device = self._group.placement.device
         if request.sync_batchnorm:
             synchronise_batchnorm(request.module, device.type)
         self._placed.append(request.entry)
@@ -115,8 +113,6 @@ class DDPShardedStrategy:
 
     def teardown(self) -> None:
         """Leave the other processes; modules return to the host."""
-        self._collectives = SingleProcessCollectives()
-        self._placement = None
         self._group.leave()
         for one in self._wrapped:
             one.release()
@@ -136,7 +132,7 @@ class DDPShardedStrategy:
         replica = ShardedReplica(model.evaluation_module, shares, broadcast_buffers=self._broadcast_buffers)
         self._wrapped += [replica, *shares]
         before_backward = guarded(
-            self._collectives,
+            self._group.collectives,
             replica.before_backward,
             name="gradients",
             which=lambda: f"of step {replica.steps}",

@@ -13,11 +13,9 @@ from fulmen_interfaces import (
     Alias,
     Collectives,
     ConfigurationError,
-    FulmenError,
     Placement,
     PreparedModel,
     PrepareRequest,
-    SingleProcessCollectives,
     StrategySpec,
 )
 from fulmen_strategy_fsdp._settings import ModulePolicy, Settings, ShardingStrategyName, read_settings, unknown_settings
@@ -76,8 +74,6 @@ class FSDPStrategy:
             reshard_after_forward=reshard_after_forward,
         )
         self._group = ProcessGroup(backend=process_group_backend, timeout=timeout or DEFAULT_TIMEOUT)
-        self._placement: Placement | None = None
-        self._collectives: Collectives = SingleProcessCollectives()
 
     @property
     def spec(self) -> StrategySpec:
@@ -87,20 +83,23 @@ class FSDPStrategy:
     @property
     def collectives(self) -> Collectives:
         """Those of the run's process group."""
-        return self._collectives
+        return self._group.collectives
+
+    @property
+    def root_device(self) -> torch.device:
+        """The device of this process in the newest run; the host's before the first."""
+        return self._group.device
 
     def start(self, placement: Placement) -> None:
         """Join the other processes."""
-        self._collectives = self._group.join(placement)
-        self._placement = placement
+        self._group.join(placement)
 
     def prepare(self, request: PrepareRequest) -> PreparedModel:
         """Convert and part the model. Every rank takes its parts of rank zero's weights."""
-        if self._placement is None:
-            raise FulmenError("`prepare` was called before `start`, which says on which device. Call `start` first.")
+        placement = self._group.placement
         from fulmen_strategy_fsdp._prepare import prepare_model  # imports torch's sharding
 
-        return prepare_model(request, self._settings, self._placement)
+        return prepare_model(request, self._settings, placement)
 
     def init_context(self, device: torch.device, *, empty: bool = False) -> AbstractContextManager[Any]:
         """Return a context that makes modules on the device; where `empty`, without memory.
@@ -111,8 +110,6 @@ class FSDPStrategy:
 
     def teardown(self) -> None:
         """Leave the other processes. Modules stay parted, so that a checkpoint can be saved and a next run begin."""
-        self._collectives = SingleProcessCollectives()
-        self._placement = None
         self._group.leave()
 
 

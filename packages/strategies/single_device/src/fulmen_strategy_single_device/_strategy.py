@@ -29,7 +29,8 @@ class SingleDeviceStrategy:
 
     def __init__(self, *, state_dict_type: Literal["full", "sharded"] = "full") -> None:
         self._state_dict_type = state_dict_type_of(state_dict_type)
-        self._device: torch.device | None = None
+        self._device = torch.device("cpu")
+        self._started = False
         self._placed: list[nn.Module] = []
 
     @property
@@ -42,17 +43,22 @@ class SingleDeviceStrategy:
         """Those of a single process."""
         return SingleProcessCollectives()
 
+    @property
+    def root_device(self) -> torch.device:
+        """The device of the newest run; the host's before the first."""
+        return self._device
+
     def start(self, placement: Placement) -> None:
         """Remember the device; there is nobody to join."""
         self._device = placement.device
+        self._started = True
 
     def prepare(self, request: PrepareRequest) -> PlainModel:
         """Convert and place the model, and make its optimizers over what was placed."""
-        device = self._device
-        if device is None:
+        if not self._started:
             raise FulmenError("`prepare` was called before `start`, which says on which device. Call `start` first.")
         self._placed.append(request.entry)
-        return plain_model(request, device, state_dict_type=self._state_dict_type)
+        return plain_model(request, self._device, state_dict_type=self._state_dict_type)
 
     def init_context(self, device: torch.device, *, empty: bool = False) -> AbstractContextManager[Any]:
         """Return a context that makes modules on the device; where `empty`, torch's initial values are not computed.
@@ -66,7 +72,7 @@ class SingleDeviceStrategy:
         for module in self._placed:
             module.to("cpu")
         self._placed.clear()
-        self._device = None
+        self._started = False
 
 
 SINGLE_DEVICE_SPEC = StrategySpec(

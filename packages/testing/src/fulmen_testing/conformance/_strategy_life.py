@@ -40,6 +40,14 @@ class StrategyLife(StrategySuite):
             plugin.teardown()
         self.assert_same(states[0], states[1], "32-true")
 
+    def test_says_on_which_device_it_works(self, plugin: Strategy, placement: Placement) -> None:
+        """If it fails: `root_device` is what `start` was told, also after the run; before, the host's processor."""
+        assert plugin.root_device == torch.device("cpu")
+        plugin.start(placement)
+        assert plugin.root_device == placement.device
+        plugin.teardown()
+        assert plugin.root_device == placement.device
+
     def test_collectives_of_one_process_return_what_they_get(self, strategy: Strategy, placement: Placement) -> None:
         """If it fails: with one process every operation is the identity; `all_reduce` must not change its argument."""
         collectives = strategy.collectives
