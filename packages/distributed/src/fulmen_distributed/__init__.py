@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from fulmen_distributed._batchnorm import RankedBatchNorm, synchronise_batchnorm
 from fulmen_distributed._collectives import TorchCollectives
-from fulmen_distributed._environments import LAUNCHED_ENVIRONMENT, TORCHRUN_ENVIRONMENT, VariablesEnvironment
+from fulmen_distributed._environments import (
+    KUBEFLOW_ENVIRONMENT,
+    LAUNCHED_ENVIRONMENT,
+    TORCHRUN_ENVIRONMENT,
+    KubeflowEnvironment,
+    VariablesEnvironment,
+)
 from fulmen_distributed._guarded import GuardedCollectives, guarded
 from fulmen_distributed._launchers import FORK_LAUNCHER, FORKSERVER_LAUNCHER, SPAWN_LAUNCHER, SUBPROCESS_LAUNCHER
 from fulmen_distributed._module_init import OnDevice
@@ -12,14 +18,7 @@ from fulmen_distributed._multiprocess import MultiprocessingLauncher
 from fulmen_distributed._plain_model import PlainModel
 from fulmen_distributed._preparing import convert_in_place, copy_from_rank_zero, plain_model
 from fulmen_distributed._process_group import DEFAULT_TIMEOUT, ProcessGroup
-from fulmen_distributed._schedulers import (
-    KUBEFLOW_ENVIRONMENT,
-    LSF_ENVIRONMENT,
-    MPI_ENVIRONMENT,
-    KubeflowEnvironment,
-    LSFEnvironment,
-    MPIEnvironment,
-)
+from fulmen_distributed._schedulers import LSF_ENVIRONMENT, MPI_ENVIRONMENT, LSFEnvironment, MPIEnvironment
 from fulmen_distributed._sharded_state import (
     group_names,
     load_module,

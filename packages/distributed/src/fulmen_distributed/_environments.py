@@ -8,8 +8,9 @@ from typing import final
 from fulmen_distributed._variables import LAUNCHED, number
 from fulmen_interfaces import ClusterEnvironmentSpec, World
 
+_KUBEFLOW = ("KUBERNETES_SERVICE_HOST", "MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK")
 
-@final
+
 class VariablesEnvironment:
     """Processes that know their place from torchrun's variables: torchrun itself and our own launchers set them."""
 
@@ -36,12 +37,27 @@ class VariablesEnvironment:
         return World(rank, size, number("LOCAL_RANK"), number("GROUP_RANK", rank // per_node), size // per_node)
 
 
+@final
+class KubeflowEnvironment(VariablesEnvironment):
+    """Pods of Kubeflow's PyTorchJob without torchrun: one process in each."""
+
+    def world(self) -> World:
+        """Return the place of this process. Raises RankError where a variable is missing."""
+        rank, size = number("RANK"), number("WORLD_SIZE")
+        return World(rank=rank, size=size, local_rank=0, node_rank=rank, num_nodes=size)
+
+
 def _launched() -> bool:
     return LAUNCHED in os.environ
 
 
 def _by_torchrun() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def _by_kubeflow() -> bool:
+    alone = "LOCAL_RANK" not in os.environ and all(name in os.environ for name in _KUBEFLOW)
+    return alone and number("WORLD_SIZE") > 1
 
 
 LAUNCHED_ENVIRONMENT = ClusterEnvironmentSpec(
@@ -57,4 +73,11 @@ TORCHRUN_ENVIRONMENT = ClusterEnvironmentSpec(
     summary="Processes that torchrun started.",
     detect=_by_torchrun,
     priority=90,
+)
+KUBEFLOW_ENVIRONMENT = ClusterEnvironmentSpec(
+    name="kubeflow",
+    create=KubeflowEnvironment,
+    summary="Pods of a PyTorchJob of Kubeflow.",
+    detect=_by_kubeflow,
+    priority=10,
 )

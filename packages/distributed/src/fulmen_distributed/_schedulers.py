@@ -1,4 +1,4 @@
-"""Cluster environments of MPI, LSF and Kubeflow."""
+"""Cluster environments of MPI and LSF."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ _FAMILIES = (
 )
 """Rank, size, rank and number on this machine: as Open MPI's mpirun sets them; as Hydra (MPICH, Intel MPI) does."""
 _LSF = ("LSB_JOBID", "LSB_DJOB_RANKFILE", "JSM_NAMESPACE_RANK", "JSM_NAMESPACE_SIZE", "JSM_NAMESPACE_LOCAL_RANK")
-_KUBEFLOW = ("KUBERNETES_SERVICE_HOST", "MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK")
 
 
 @final
@@ -95,31 +94,6 @@ class LSFEnvironment:
         )
 
 
-@final
-class KubeflowEnvironment:
-    """Pods of Kubeflow's PyTorchJob without torchrun: one process in each."""
-
-    @property
-    def creates_processes(self) -> bool:
-        """The processes exist."""
-        return True
-
-    @property
-    def main_address(self) -> str:
-        """`MASTER_ADDR`."""
-        return os.environ.get("MASTER_ADDR", "127.0.0.1")
-
-    @property
-    def main_port(self) -> int:
-        """`MASTER_PORT`."""
-        return number("MASTER_PORT")
-
-    def world(self) -> World:
-        """Return the place of this process. Raises RankError where a variable is missing."""
-        rank, size = number("RANK"), number("WORLD_SIZE")
-        return World(rank=rank, size=size, local_rank=0, node_rank=rank, num_nodes=size)
-
-
 def _family() -> tuple[str, str, str, str]:
     return next((family for family in _FAMILIES if family[1] in os.environ), _FAMILIES[0])
 
@@ -174,11 +148,6 @@ def _by_lsf() -> bool:
     return all(name in os.environ for name in _LSF)
 
 
-def _by_kubeflow() -> bool:
-    alone = "LOCAL_RANK" not in os.environ and all(name in os.environ for name in _KUBEFLOW)
-    return alone and number("WORLD_SIZE") > 1
-
-
 LSF_ENVIRONMENT = ClusterEnvironmentSpec(
     name="lsf",
     create=LSFEnvironment,
@@ -192,11 +161,4 @@ MPI_ENVIRONMENT = ClusterEnvironmentSpec(
     summary="Processes that mpirun started.",
     detect=_by_mpi,
     priority=85,
-)
-KUBEFLOW_ENVIRONMENT = ClusterEnvironmentSpec(
-    name="kubeflow",
-    create=KubeflowEnvironment,
-    summary="Pods of a PyTorchJob of Kubeflow.",
-    detect=_by_kubeflow,
-    priority=10,
 )
