@@ -57,6 +57,42 @@ def test_a_callback_that_comes_too_late_is_told():
         trainer().fit(seeded(Own), loader())
 
 
+class AtMilestones(LearningRateFinder):
+    """Searches at epochs, as users of other frameworks are taught to."""
+
+    def __init__(self, *milestones, **options):
+        super().__init__(**options)
+        self.milestones = milestones
+        self.found = []
+
+    def on_fit_start(self, trainer, pl_module): ...
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch in self.milestones:
+            self.lr_find(trainer, pl_module)
+            self.found.append((trainer.global_step, self.optimal_lr, trainer.optimizers[0].param_groups[0]["lr"]))
+
+
+def test_a_subclass_searches_when_it_likes_and_the_fit_goes_on_with_what_it_found():
+    finder, model = AtMilestones(1, num_training_steps=60), seeded()
+    trainer(callbacks=[finder]).fit(model, loader(shuffle=True))
+    ((step, curve, rate),) = finder.found
+    assert step == 8
+    assert rate == model.lr == curve.suggestion()
+
+
+def test_a_search_within_a_fit_leaves_no_trace():
+    with_search, without = seeded(), seeded()
+    finder = AtMilestones(1, num_training_steps=30, update_attr=False)
+    seeded()  # seeds everything
+    trainer(callbacks=[finder]).fit(with_search, loader(shuffle=True))
+    seeded()
+    trainer().fit(without, loader(shuffle=True))
+    assert len(finder.found) == 1
+    assert same_state(with_search, without)
+    assert with_search.lr == 0.01
+
+
 def test_the_batch_size_comes_before_the_rate_where_it_is_listed_first():
     sizes, rates = BatchSizeFinder(max_val=16), LearningRateFinder(num_training_steps=30)
     model = seeded(Limited)

@@ -9,7 +9,7 @@ from fulmen_core import LightningModule, Trainer
 from fulmen_interfaces import Callback, CallbackOrder, ModuleError, TrainerView
 from fulmen_tuner._curve import LearningRateCurve
 from fulmen_tuner._sizes import SizeMode
-from fulmen_tuner._sweep import Mode
+from fulmen_tuner._sweep import Mode, set_rate
 from fulmen_tuner._tuner import Tuner
 
 
@@ -18,6 +18,8 @@ class LearningRateFinder(Callback):
 
     The search takes place before the run begins, so that `configure_optimizers` sees what was found. Its arguments are
     those of `Tuner.lr_find`, `num_training_steps` being `num_training`.
+
+    A subclass that overrides `on_fit_start` chooses the moments itself, and calls `lr_find` in them.
     """
 
     order: ClassVar[CallbackOrder] = CallbackOrder.TUNER
@@ -48,8 +50,19 @@ class LearningRateFinder(Callback):
     def tune(self, trainer: Trainer, pl_module: LightningModule, stage: str, data: Mapping[str, Any]) -> None:
         """Search, where a fit is to begin."""
         self._asked = True
-        if stage == "fit":
+        if stage == "fit" and type(self).on_fit_start is LearningRateFinder.on_fit_start:
             self.optimal_lr = Tuner(trainer).lr_find(pl_module, **data, **self._options)
+
+    def lr_find(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Search in the middle of a fit, whose optimizer goes on with the rate that is found.
+
+        The search begins with the weights of now; weights, data and counters of the fit stay as they are.
+        """
+        self.optimal_lr = Tuner(trainer).lr_find(pl_module, trainer.train_dataloader, **self._options)
+        suggested = None if self.optimal_lr is None else self.optimal_lr.suggestion()
+        if suggested is not None and self._options["update_attr"]:
+            for optimizer in trainer.optimizers:
+                set_rate(optimizer, suggested)
 
     def on_fit_start(self, trainer: TrainerView, pl_module: object) -> None:
         """See that the search had its turn."""
