@@ -54,7 +54,7 @@ class StreamedFile:
     def finish(self) -> None:
         """Return when all of it is on disk."""
         self._hand_over()
-        self._wait()
+        self._wait_for(self._writing)
         os.ftruncate(self._descriptor, self._length)  # the last block was a whole one
         os.fsync(self._descriptor)
 
@@ -65,17 +65,18 @@ class StreamedFile:
 
     def _hand_over(self) -> None:
         """Let the thread write what is filled, and fill the other buffer."""
-        self._wait()
         count = -(-self._filled // _BLOCK_BYTES) * _BLOCK_BYTES
+        before = self._writing  # not awaited until this one is queued, so that the disk never waits
         self._writing = self._thread.submit(_write_all, self._descriptor, memoryview(self._filling)[:count])
+        self._wait_for(before)
         self._filling, self._written = self._written, self._filling
         self._filled = 0
 
-    def _wait(self) -> None:
-        if self._writing is None:
+    def _wait_for(self, writing: Future[None] | None) -> None:
+        if writing is None:
             return
         try:
-            self._writing.result()
+            writing.result()
         except OSError as error:
             self.error = error
             raise
