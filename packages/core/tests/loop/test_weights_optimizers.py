@@ -63,6 +63,42 @@ def test_an_overridden_optimizer_step_may_decide_when_to_step() -> None:
     assert fitted.global_step == 3
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_an_overridden_optimizer_step_that_does_not_step_leaves_gradients_unbounded_and_unseen(apart: bool) -> None:
+    class Gathering(Line):
+        seen: ClassVar[list[float]] = []
+
+        def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any) -> None:
+            if batch_idx % 2 == 0:
+                optimizer_closure()
+            elif apart:
+                optimizer_closure()
+                optimizer.step()
+            else:
+                optimizer.step(closure=optimizer_closure)
+
+        def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Any) -> None:
+            if batch_idx % 2 == 0:
+                optimizer.zero_grad()
+
+        def on_before_optimizer_step(self, optimizer: Any) -> None:
+            self.seen.append(float(self.layer.weight.grad.norm()))
+
+    Gathering.seen = []
+    ours, theirs = twins(Gathering)
+    trainer(gradient_clip_val=0.2).fit(ours, loader(6))
+    optimizer, norms = theirs.configure_optimizers(), []
+    for index, batch in enumerate(loader(6)):
+        theirs.loss(batch).backward()
+        if index % 2 == 1:
+            norms.append(float(theirs.layer.weight.grad.norm()))
+            nn.utils.clip_grad_norm_(theirs.parameters(), 0.2)
+            optimizer.step()
+            optimizer.zero_grad()
+    assert differences(ours, theirs) == []
+    assert Gathering.seen == norms
+
+
 def test_an_overridden_optimizer_step_may_warm_up_the_rate() -> None:
     class Warm(Line):
         def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:

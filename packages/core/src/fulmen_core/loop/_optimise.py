@@ -86,6 +86,20 @@ class GradientSteps:
         self._progress.global_step += 1
         return result
 
+    def finish_and_step(self, optimizer: Optimizer, closure: Callable[[], Any] | None = None) -> Any:
+        """Step and count; gradients are finished before: as they are, or as `closure` computes them."""
+        if self.finish is nothing or closure is None:
+            self.finish(optimizer)
+            return self.step(optimizer, closure)
+
+        def finished() -> Any:
+            loss = closure()
+            with torch.enable_grad():  # optimizers call closures without
+                self.finish(optimizer)
+            return loss
+
+        return self.step(optimizer, finished)
+
 
 def _backward_with_hooks(before: HookCall, backward: HookCall, after: HookCall) -> HookCall:
     if before is nothing and after is nothing:
@@ -136,6 +150,7 @@ class AutomaticOptimisation:
         self._keep_outputs = gradients.hooks.keep_outputs or self._by_closure
         # Where nobody sees the moment, memory is freed before the forward pass takes its own.
         self._clears_first = gradients.hooks.zero_grad_unseen and not self._by_closure
+        optimizer.step_through(gradients.finish_and_step)
 
     def __call__(self, batch: Any, batch_idx: int) -> Any:
         """Run one batch within the present window."""
@@ -190,12 +205,11 @@ class AutomaticOptimisation:
                 outputs = self._backward(self._step(batch, batch_idx), batch_idx)
                 if self._window.varies:
                     self._mend_window()
-                self._finish(self._optimizer)
             return outputs.get("loss") if isinstance(outputs, dict) else None
 
         override = self._gradients.hooks.optimizer_step
         if override is None:
-            self._gradients.step(self._optimizer, closure)
+            self._gradients.finish_and_step(self._optimizer, closure)
         else:
             override(self._progress.epoch, batch_idx, self._wrapped, closure)
         return outputs
