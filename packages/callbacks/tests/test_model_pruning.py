@@ -1,3 +1,5 @@
+"""Pruning, against torch's own functions called by hand."""
+
 from __future__ import annotations
 
 import io
@@ -39,6 +41,7 @@ class Training:
             self.callback.on_fit_start(self.trainer, self.net)  # type: ignore[arg-type]
         for epoch in range(first, last):
             self.trainer.current_epoch = epoch
+            self.callback.on_train_batch_start(self.trainer, self.net, None, 0)  # type: ignore[arg-type]
             self.step(epoch)
             self.callback.on_train_epoch_end(self.trainer, self.net)  # type: ignore[arg-type]
 
@@ -110,25 +113,49 @@ def test_it_prunes_as_torch_does_by_hand(settings: Any, by_hand: Any, make_train
     assert any((value == 0).any() for value in weights(net).values())
 
 
-def test_the_winning_ticket_goes_back_to_its_first_values(make_trainer: Any) -> None:
-    training = Training(make_trainer(), pruning_fn="l1_unstructured", amount=0.5)
+def test_the_winning_ticket_is_trained_from_its_first_values(make_trainer: Any) -> None:
+    training, by_hand = (Training(make_trainer(), pruning_fn="l1_unstructured") for _ in range(2))
     first = weights(training.net)
     training.epochs(0, 2)
-    for name, value in weights(training.net).items():
-        kept = value != 0
-        assert torch.equal(value[kept], first[name][kept])
+    pruned = targets(by_hand.net, "weight", "bias")
+    by_hand.step(0)
+    prune.global_unstructured(pruned, prune.L1Unstructured, amount=0.5)
+    with torch.no_grad():
+        for (layer, name), value in zip(
+            pruned, (first[f"{at}.{name}"] for name in ("weight", "bias") for at in (0, 2))
+        ):
+            getattr(layer, f"{name}_orig").copy_(value)
+    by_hand.step(1)
+    prune.global_unstructured(pruned, prune.L1Unstructured, amount=0.5)
+    assert same(weights(training.net), weights(by_hand.net))
     zeros = sum(int((value == 0).sum()) for value in weights(training.net).values())
     assert zeros == round(51 * 0.5) + round((51 - round(51 * 0.5)) * 0.5)
 
 
-def test_or_to_new_ones(make_trainer: Any) -> None:
+def test_or_from_new_ones(make_trainer: Any) -> None:
     training = Training(make_trainer(), pruning_fn="l1_unstructured", resample_parameters=True)
     first = weights(training.net)
     training.epochs(0, 1)
+    trained = weights(training.net)["0.weight"]
+    training.callback.on_train_batch_start(training.trainer, training.net, None, 0)  # type: ignore[arg-type]
     new = weights(training.net)["0.weight"]
     kept = new != 0
-    assert not torch.equal(new[kept], first["0.weight"][kept])
+    assert torch.equal(kept, trained != 0)
+    assert not torch.isin(new[kept], torch.cat([trained[kept], first["0.weight"][kept]])).any()
     assert new.abs().max() <= 0.5
+
+
+def test_what_is_pruned_can_be_chosen(make_trainer: Any) -> None:
+    class OnlyLast(ModelPruning):
+        def filter_parameters_to_prune(self, parameters_to_prune: Any = ()) -> Any:
+            return parameters_to_prune[-1:]
+
+    trainer, net = make_trainer(), Net()
+    callback = OnlyLast("l1_unstructured", parameter_names=["weight"])
+    callback.setup(trainer, net, "fit")  # type: ignore[arg-type]
+    callback.apply_pruning(0.5)
+    callback.make_pruning_permanent(net)
+    assert [name for name, value in weights(net).items() if (value == 0).any()] == ["2.weight"]
 
 
 def test_functions_of_the_epoch_decide(make_trainer: Any) -> None:
@@ -170,7 +197,8 @@ def test_without_permanence_masks_stay(make_trainer: Any) -> None:
     assert "body.0.weight_mask" in training.net.state_dict()
 
 
-def test_a_resumed_run_is_the_same_run(make_trainer: Any) -> None:
+@pytest.mark.parametrize("epochs", [2, 4], ids=["in between", "before weights go back"])
+def test_a_resumed_run_is_the_same_run(epochs: int, make_trainer: Any) -> None:
     settings = {
         "pruning_fn": "l1_unstructured",
         "amount": 0.3,
@@ -179,7 +207,7 @@ def test_a_resumed_run_is_the_same_run(make_trainer: Any) -> None:
     whole = Training(make_trainer(), **settings)
     whole.epochs(0, 5)
     first = Training(make_trainer(), **settings)
-    first.epochs(0, 2)
+    first.epochs(0, epochs)
     saved = first.checkpoint()
 
     second = Training(make_trainer(), **settings)
@@ -188,7 +216,7 @@ def test_a_resumed_run_is_the_same_run(make_trainer: Any) -> None:
     second.callback.on_load_checkpoint(second.trainer, second.net, saved)  # type: ignore[arg-type]
     second.net.load_state_dict(saved["state_dict"])
     second.callback.on_fit_start(second.trainer, second.net)  # type: ignore[arg-type]
-    second.epochs(2, 5)
+    second.epochs(epochs, 5)
     assert same(weights(second.net), weights(whole.net))
 
 
@@ -210,6 +238,7 @@ def test_random_masks_are_those_of_rank_zero(make_trainer: Any, in_ranks: Any) -
         callback = ModelPruning("random_unstructured", resample_parameters=True)
         callback.setup(trainer, net, "fit")  # type: ignore[arg-type]
         callback.on_train_epoch_end(trainer, net)  # type: ignore[arg-type]
+        callback.on_train_batch_start(trainer, net, None, 0)  # type: ignore[arg-type]
         return weights(net)
 
     zero, one = in_ranks(2, masks)

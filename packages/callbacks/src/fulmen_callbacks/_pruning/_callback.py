@@ -32,10 +32,10 @@ class ModelPruning(Callback):
     "random_structured" (with `pruning_dim`), or a `BasePruningMethod`. `amount` is the share (float) or number (int) of
     what is left; it, `apply_pruning` and `use_lottery_ticket_hypothesis` may be functions of the epoch. With the
     lottery-ticket hypothesis the weights that are left go back to their first values, or to new random ones with
-    `resample_parameters`.
+    `resample_parameters`, when the next batch is trained: checkpoints, and the end of training, have what was trained.
 
     Pruned are `parameters_to_prune`, pairs of a layer and a parameter's name, or all parameters called as in
-    `parameter_names` ("weight" and "bias"). With `make_pruning_permanent` checkpoints hold the pruned weights under
+    `parameter_names` ("weight" and "bias"); `filter_parameters_to_prune` may be overridden to leave some out. With `make_pruning_permanent` checkpoints hold the pruned weights under
     their own names, and the module does when training ends. Masks and first values are in checkpoints too: a resumed
     run goes on as it would have. `verbose` is 1 for the sparsity of the model and 2 for that of each layer.
     """
@@ -75,14 +75,17 @@ class ModelPruning(Callback):
         self._names: list[str] = []
         self._initial: list[Tensor] = []
         self._copies: list[nn.Module] | None = None
-        self._loaded: dict[str, dict[str, Tensor]] = {}
+        self._loaded: dict[str, Any] = {}
+        self._rewinds = False
+        """Whether what is left goes back to its first values with the next batch."""
 
     def setup(self, trainer: TrainerView, pl_module: ModuleView, stage: str) -> None:
-        self._targets, self._loaded = [], {}
+        self._targets, self._loaded, self._rewinds = [], {}, False
         if stage != "fit":
             return
         module = cast("nn.Module", pl_module)
-        self._targets = list(self._parameters_to_prune) or find_targets(module, self._parameter_names)
+        candidates = list(self._parameters_to_prune) or find_targets(module, self._parameter_names)
+        self._targets = list(self.filter_parameters_to_prune(candidates))
         check_targets(self._targets, module)
         names = {id(layer): name for name, layer in module.named_modules()}
         self._names = [f"{names[id(layer)]}.{name}" for layer, name in self._targets]
@@ -105,7 +108,14 @@ class ModelPruning(Callback):
                     prune.custom_from_mask(layer, name, mask)  # type: ignore[no-untyped-call]
         if self._loaded.get("initial"):
             self._initial = [self._loaded["initial"][name] for name in self._names]
+        self._rewinds = self._loaded.get("rewinds", False)
         self._loaded = {}
+
+    def on_train_batch_start(self, trainer: TrainerView, pl_module: ModuleView, batch: Any, batch_idx: int) -> None:
+        if self._rewinds:
+            self._rewinds = False
+            self.apply_lottery_ticket_hypothesis()
+            self._agree(trainer)
 
     def on_train_epoch_end(self, trainer: TrainerView, pl_module: ModuleView) -> None:
         if self._prune_on_train_epoch_end:
@@ -117,7 +127,7 @@ class ModelPruning(Callback):
 
     def on_train_end(self, trainer: TrainerView, pl_module: ModuleView) -> None:
         if self._make_pruning_permanent:
-            self.make_pruning_permanent()
+            self.make_pruning_permanent(cast("nn.Module", pl_module))
 
     def on_save_checkpoint(self, trainer: TrainerView, pl_module: ModuleView, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["state_dict"]
@@ -128,6 +138,7 @@ class ModelPruning(Callback):
             "masks": {name: state[f"{name}_mask"].bool() for name in masked},
             "weights": {name: state[f"{name}_orig"] for name in masked},
             "initial": dict(zip(self._names, self._initial, strict=False)),
+            "rewinds": self._rewinds,
         }
         if self._make_pruning_permanent:
             masks = {f"{name}_mask" for name in masked}
@@ -137,6 +148,10 @@ class ModelPruning(Callback):
                 if name not in masks
             }
 
+    def filter_parameters_to_prune(self, parameters_to_prune: Sequence[Target] = ()) -> Sequence[Target]:
+        """Return the pairs of layer and parameter that are pruned, of those found; override it to leave some out."""
+        return parameters_to_prune
+
     def apply_pruning(self, amount: float) -> None:
         """Prune a share (float) or number (int) of what is left."""
         self._method.apply(self._targets, amount)
@@ -145,10 +160,11 @@ class ModelPruning(Callback):
         """Set what is left back to its first values, or to new ones with `resample_parameters`."""
         rewind(self._targets, self._initial, self._copies)
 
-    def make_pruning_permanent(self) -> None:
-        """Forget masks: pruned weights are zero from now on, and can be trained again."""
+    def make_pruning_permanent(self, module: nn.Module) -> None:
+        """Forget the masks of the module's layers: pruned weights are zero from now on, and can be trained again."""
+        layers = set(module.modules())
         for layer, name in self._targets:
-            if f"{name}_mask" in layer._buffers:
+            if layer in layers and f"{name}_mask" in layer._buffers:
                 prune.remove(layer, name)  # type: ignore[no-untyped-call]
 
     def _run(self, trainer: TrainerView) -> None:
@@ -159,11 +175,13 @@ class ModelPruning(Callback):
             return
         self.apply_pruning(amount)
         lottery = self._use_lottery_ticket_hypothesis
-        if lottery(epoch) if callable(lottery) else lottery:
-            self.apply_lottery_ticket_hypothesis()
+        self._rewinds = lottery(epoch) if callable(lottery) else lottery
+        self._agree(trainer)
+        self._tell(amount)
+
+    def _agree(self, trainer: TrainerView) -> None:
         if trainer.world.size > 1:
             take_from_rank_zero(self._targets, trainer.collectives)
-        self._tell(amount)
 
     def _tell(self, amount: float) -> None:
         if not self._verbose:
