@@ -25,12 +25,12 @@ from rounds import compare, take_turns
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
-from workload import CLASSES, FEATURES, Batch, Clock, loader
+from workload import CLASSES, FEATURES, Batch, Clock, ThreadClock, loader
 
 PROCESSES = 2
 WARM_UP = 20
 WIDTH = 512
-Contender = Callable[[int], Clock]
+Contender = Callable[[int], ThreadClock]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     if "LOCAL_RANK" not in os.environ:
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={PROCESSES}"]
         return subprocess.call([sys.executable, *launcher, __file__, *arguments])
+    stay_on_one_core(int(os.environ["LOCAL_RANK"]))
     torch.set_num_threads(1)
     ours(2)  # joins the other process, so that every contender uses the same group
     cases = {name: make() for name, make in CASES.items() if name in options.cases}
@@ -65,6 +66,13 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def stay_on_one_core(rank: int) -> None:
+    """Keep this process, and the threads it will make, where they are: the system moving them is what varies most."""
+    if sys.platform == "linux":
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[rank % len(cores)]})
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="distributed.py", description=__doc__)
@@ -77,21 +85,27 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def measure(name: str, case: Case, rounds: int, steps: int) -> list[Row]:
-    """The median step of every contender."""
+    """The median step of every contender, and beside it what its own thread ran of that."""
     contenders = {"raw": case.raw, "fulmen": case.ours, **case.others}
+    own: dict[Contender, list[float]] = {contender: [] for contender in contenders.values()}
 
     def median_step(contender: Contender) -> float:
         dist.barrier()
-        return median(contender(WARM_UP + steps).durations(skip=WARM_UP))
+        clock = contender(WARM_UP + steps)
+        own[contender].append(median(clock.own_durations(skip=WARM_UP)))
+        return median(clock.durations(skip=WARM_UP))
 
+    waited = compare(list(contenders), take_turns(list(contenders.values()), rounds, median_step))
+    ran = compare(list(contenders), list(own.values()))
     return [
         Row(
             name,
             case.what,
             *(one.contender, one.value, "us", one.ratio, (one.low, one.high)),
             limit=f"≤ {case.limit:.2f} ×" if one.contender == "fulmen" else "",
+            beside=f"thread ran {thread.value:,.4g} us, {thread.ratio:.2f} ×",
         )
-        for one in compare(list(contenders), take_turns(list(contenders.values()), rounds, median_step))
+        for one, thread in zip(waited, ran, strict=True)
     ]
 
 
@@ -103,9 +117,9 @@ def network() -> nn.Sequential:
     )
 
 
-def raw(steps: int) -> Clock:
+def raw(steps: int) -> ThreadClock:
     """Train as one would by hand."""
-    clock = Clock(steps)
+    clock = ThreadClock(steps)
     net = DistributedDataParallel(network())
     optimizer = torch.optim.SGD(net.parameters(), lr=LEARNING_RATE)
     for features, labels in loader(steps):
@@ -139,8 +153,8 @@ class UserModule(nn.Module):
 def trained_by(library: Library) -> Contender:
     """A library's Trainer with its strategy of that name."""
 
-    def run(steps: int) -> Clock:
-        clock = Clock(steps)
+    def run(steps: int) -> ThreadClock:
+        clock = ThreadClock(steps)
         module: Any = library.module(UserModule, clock)
         processes = {"accelerator": "cpu", "devices": PROCESSES, "strategy": "ddp", "use_distributed_sampler": False}
         with silence():
@@ -151,7 +165,7 @@ def trained_by(library: Library) -> Contender:
     return run
 
 
-def ours(steps: int) -> Clock:
+def ours(steps: int) -> ThreadClock:
     """Train with fulmen's Trainer."""
     return trained_by(Library("fulmen"))(steps)
 

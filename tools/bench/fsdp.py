@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn.functional import cross_entropy
-from workload import CLASSES, FEATURES, Batch, Clock, loader
+from workload import CLASSES, FEATURES, Batch, Clock, ThreadClock, loader
 
 import fulmen
 
@@ -92,9 +92,9 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Linear(FEATURES, WIDTH), *(Block() for _ in range(DEPTH)), nn.Linear(WIDTH, CLASSES))
 
 
-def raw(steps: int) -> Clock:
+def raw(steps: int) -> ThreadClock:
     """Train as one would by hand."""
-    clock, net = Clock(steps), network()
+    clock, net = ThreadClock(steps), network()
     mesh = init_device_mesh("cpu", (PROCESSES,))
     for one in net:
         if isinstance(one, Block):
@@ -129,9 +129,9 @@ class Module(fulmen.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=LEARNING_RATE)
 
 
-def ours(steps: int) -> Clock:
+def ours(steps: int) -> ThreadClock:
     """Train with the Trainer."""
-    clock = Clock(steps)
+    clock = ThreadClock(steps)
     strategy: Any = fulmen.strategies.FSDPStrategy(auto_wrap_policy={Block})
     processes: dict[str, Any] = {"accelerator": "cpu", "devices": PROCESSES, "strategy": strategy}
     with silence():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from itertools import pairwise
-from time import perf_counter_ns
+from time import perf_counter_ns, thread_time_ns
 
 import torch
 from torch import Tensor, nn
@@ -49,3 +49,22 @@ class Clock:
         """Microseconds of each step, without the first `skip` (allocator and caches still warm up in them)."""
         stamps = self._stamps[skip : self._at]
         return [(later - earlier) / 1000 for earlier, later in pairwise(stamps)]
+
+
+class ThreadClock(Clock):
+    """Notes beside the time how long the step's thread has run: what it waits for messages is not in that."""
+
+    __slots__ = ("_ran",)
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(steps)
+        self._ran: list[int] = []
+
+    def tick(self) -> None:
+        """Note that a step begins now."""
+        super().tick()
+        self._ran.append(thread_time_ns())
+
+    def own_durations(self, skip: int) -> list[float]:
+        """Microseconds for which the thread ran in each step, without the first `skip`."""
+        return [(later - earlier) / 1000 for earlier, later in pairwise(self._ran[skip:])]
