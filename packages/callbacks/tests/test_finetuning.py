@@ -1,14 +1,18 @@
+"""Finetuning, against rates and frozen layers worked out by hand."""
+
 from __future__ import annotations
 
+import copy
 import io
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.optim import lr_scheduler as schedules
 
 from fulmen_callbacks import BackboneFinetuning, BaseFinetuning
-from fulmen_interfaces import ConfigurationError, World
+from fulmen_interfaces import ConfigurationError, LRSchedulerConfig, World
 
 
 class Net(nn.Module):
@@ -172,3 +176,72 @@ def test_evaluations_freeze_nothing(make_trainer: Any) -> None:
     callback, net = BackboneFinetuning(), Net()
     callback.setup(make_trainer(), net, "test")  # type: ignore[arg-type]
     assert len(trained(net)) == 6
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda optimizer: schedules.LambdaLR(optimizer, lambda step: 0.9**step),
+        lambda optimizer: schedules.MultiplicativeLR(optimizer, lambda step: 0.9),
+        lambda optimizer: schedules.StepLR(optimizer, 3, 0.5),
+        lambda optimizer: schedules.CosineAnnealingLR(optimizer, 5),
+        lambda optimizer: schedules.OneCycleLR(optimizer, 0.1, total_steps=10),
+        lambda optimizer: schedules.CyclicLR(optimizer, 0.01, 0.1, step_size_up=3),
+        lambda optimizer: schedules.SequentialLR(
+            optimizer,
+            [schedules.LinearLR(optimizer, 0.1, total_iters=3), schedules.CosineAnnealingLR(optimizer, 7)],
+            [3],
+        ),
+    ],
+    ids=["lambda", "multiplicative", "step", "cosine", "one cycle", "cyclic", "sequential"],
+)
+@pytest.mark.parametrize("resumed", [False, True], ids=["in one run", "resumed"])
+def test_schedulers_go_on_from_the_rates_of_unfrozen_layers(make: Any, resumed: bool, make_trainer: Any) -> None:
+    alone = optimizer_of(Net())
+    by_hand, scheduler = [], make(alone)
+    callback, trainer, net = scheduled(make, make_trainer)
+    seen, starts = [], []
+    for epoch in range(5):
+        if resumed and epoch == 3:
+            saved = copy.deepcopy([callback.state_dict(), trainer.optimizers[0].state_dict()])
+            saved.append(copy.deepcopy(trainer.lr_scheduler_configs[0].scheduler.state_dict()))
+            callback, trainer, net = scheduled(make, make_trainer, saved)
+        trainer.current_epoch = epoch
+        callback.on_train_epoch_start(trainer, net)
+        groups = trainer.optimizers[0].param_groups
+        starts.append(groups[-1]["lr"] / groups[0]["lr"])
+        for _ in range(2):
+            seen.append([group["lr"] for group in groups])
+            by_hand.append(alone.param_groups[0]["lr"])
+            for optimizer, one in (
+                (trainer.optimizers[0], trainer.lr_scheduler_configs[0].scheduler),
+                (alone, scheduler),
+            ):
+                optimizer.step()
+                one.step()
+    assert [rates[0] for rates in seen] == pytest.approx(by_hand)
+    assert [len(rates) for rates in seen] == [1] * 4 + [2] * 6
+    assert [rates[1] for rates in seen[4:]] == pytest.approx([by_hand[at] * starts[at // 2] for at in range(4, 10)])
+    assert starts[2] == pytest.approx(0.1)
+
+
+def scheduled(make: Any, make_trainer: Any, saved: Any = None) -> tuple[BackboneFinetuning, Any, Net]:
+    """Begin with a scheduler, or go on from states that were saved."""
+    callback, trainer, net = BackboneFinetuning(2), make_trainer(), Net()
+    callback.setup(trainer, net, "fit")  # type: ignore[arg-type]
+    trainer.optimizers = [optimizer_of(net)]
+    trainer.lr_scheduler_configs = [LRSchedulerConfig(make(trainer.optimizers[0]))]
+    if saved is not None:
+        callback.load_state_dict(saved[0])
+    callback.on_fit_start(trainer, net)  # type: ignore[arg-type]
+    if saved is not None:
+        trainer.optimizers[0].load_state_dict(saved[1])
+        trainer.lr_scheduler_configs[0].scheduler.load_state_dict(saved[2])
+    return callback, trainer, net
+
+
+def test_only_the_layers_own_parameters_are_frozen_by_name() -> None:
+    net = Net()
+    BaseFinetuning.freeze_module(net.backbone[0])
+    BaseFinetuning.freeze_module(net)
+    assert trained(net) == ["backbone.1.weight", "backbone.1.bias", "head.weight", "head.bias"]

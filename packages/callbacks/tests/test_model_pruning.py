@@ -121,10 +121,9 @@ def test_the_winning_ticket_is_trained_from_its_first_values(make_trainer: Any) 
     by_hand.step(0)
     prune.global_unstructured(pruned, prune.L1Unstructured, amount=0.5)
     with torch.no_grad():
-        for (layer, name), value in zip(
-            pruned, (first[f"{at}.{name}"] for name in ("weight", "bias") for at in (0, 2))
-        ):
-            getattr(layer, f"{name}_orig").copy_(value)
+        for layer, name in pruned:
+            at = 0 if layer is by_hand.net.body[0] else 2
+            getattr(layer, f"{name}_orig").copy_(first[f"{at}.{name}"])
     by_hand.step(1)
     prune.global_unstructured(pruned, prune.L1Unstructured, amount=0.5)
     assert same(weights(training.net), weights(by_hand.net))

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from fulmen_callbacks._finetuning import _layers
 from fulmen_callbacks._finetuning._layers import Modules
+from fulmen_callbacks._finetuning._schedules import follow, unknown_groups
 from fulmen_interfaces import Callback, ModuleView, TrainerView, rank_zero_warn
 
 _GROUPS = "internal_optimizer_metadata"
@@ -21,8 +22,8 @@ class BaseFinetuning(Callback):
 
     Override `freeze_before_training` to freeze (with `self.freeze`), and `finetune_function`, which is called for every
     optimizer at the start of every epoch, to unfreeze (with `self.unfreeze_and_add_param_group`).
-    `configure_optimizers` should give optimizers only the parameters that require a gradient. What is trained, and the
-    optimizers' parameter groups, are part of checkpoints.
+    `configure_optimizers` should give optimizers only the parameters that require a gradient. Schedulers go on from the
+    rates that `finetune_function` sets. What is trained, and the optimizers' parameter groups, are part of checkpoints.
     """
 
     def __init__(self) -> None:
@@ -60,11 +61,20 @@ class BaseFinetuning(Callback):
             ]
         self._resumed = {}
         self._remember(trainer, pl_module)
+        for config in trainer.lr_scheduler_configs:
+            groups = trainer.optimizers[config.opt_idx].param_groups
+            for index in unknown_groups(config.scheduler, groups):
+                follow(config.scheduler, groups, index)
 
     def on_train_epoch_start(self, trainer: TrainerView, pl_module: ModuleView) -> None:
-        before = len(self._trainable)
+        before, rates = len(self._trainable), _rates(trainer)
         for optimizer in trainer.optimizers:
             self.finetune_function(pl_module, trainer.current_epoch, optimizer)
+        for config in trainer.lr_scheduler_configs:
+            groups, known = trainer.optimizers[config.opt_idx].param_groups, rates[config.opt_idx]
+            for index in range(1, len(groups)):
+                if index >= len(known) or groups[index]["lr"] != known[index]:
+                    follow(config.scheduler, groups, index)
         self._remember(trainer, pl_module)
         if len(self._trainable) > before and trainer.world.size > 1:
             rank_zero_warn(
@@ -102,6 +112,11 @@ class BaseFinetuning(Callback):
         _layers.freeze(modules, train_bn=train_bn)
 
     @staticmethod
+    def freeze_module(module: nn.Module) -> None:
+        """Keep the parameters that are the layer's own, not those of layers in it, as they are."""
+        _layers.freeze_own(module)
+
+    @staticmethod
     def filter_on_optimizer(optimizer: Optimizer, params: Iterable[nn.Parameter]) -> list[nn.Parameter]:
         """Return the parameters that the optimizer does not hold yet."""
         return _layers.not_in_optimizer(optimizer, params)
@@ -135,6 +150,10 @@ class BaseFinetuning(Callback):
         }
         parameters = cast("nn.Module", pl_module).named_parameters()
         self._trainable = [name for name, parameter in parameters if parameter.requires_grad]
+
+
+def _rates(trainer: TrainerView) -> list[list[float]]:
+    return [[float(group["lr"]) for group in optimizer.param_groups] for optimizer in trainer.optimizers]
 
 
 def _with_names(group: Mapping[str, Any], names: Mapping[int, str]) -> dict[str, Any]:

@@ -35,13 +35,14 @@ def parameters_of(modules: Modules, *, train_bn: bool = True, requires_grad: boo
 
 def make_trainable(modules: Modules) -> None:
     """Let all parameters be trained, and batch norms follow the data."""
-    _set_trainable(modules, True)
+    for layer in flatten(modules):
+        _set_own(layer, trainable=True)
 
 
 def freeze(modules: Modules, *, train_bn: bool = True) -> None:
     """Keep all parameters as they are; batch norms are still trained with `train_bn`."""
     for layer in flatten(modules):
-        _set_trainable([layer], train_bn and isinstance(layer, _BatchNorm))
+        _set_own(layer, trainable=train_bn and isinstance(layer, _BatchNorm))
 
 
 def not_in_optimizer(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
@@ -57,9 +58,13 @@ def not_in_optimizer(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -
     return new
 
 
-def _set_trainable(modules: Modules, trainable: bool) -> None:
-    for layer in flatten(modules):
-        if isinstance(layer, _BatchNorm):
-            layer.track_running_stats = trainable
-        for parameter in layer.parameters(recurse=False):
-            parameter.requires_grad = trainable
+def freeze_own(layer: nn.Module) -> None:
+    """Keep the parameters that are the layer's own as they are."""
+    _set_own(layer, trainable=False)
+
+
+def _set_own(layer: nn.Module, *, trainable: bool) -> None:
+    if isinstance(layer, _BatchNorm):
+        layer.track_running_stats = trainable
+    for parameter in layer.parameters(recurse=False):
+        parameter.requires_grad = trainable

@@ -35,9 +35,10 @@ class ModelPruning(Callback):
     `resample_parameters`, when the next batch is trained: checkpoints, and the end of training, have what was trained.
 
     Pruned are `parameters_to_prune`, pairs of a layer and a parameter's name, or all parameters called as in
-    `parameter_names` ("weight" and "bias"); `filter_parameters_to_prune` may be overridden to leave some out. With `make_pruning_permanent` checkpoints hold the pruned weights under
-    their own names, and the module does when training ends. Masks and first values are in checkpoints too: a resumed
-    run goes on as it would have. `verbose` is 1 for the sparsity of the model and 2 for that of each layer.
+    `parameter_names` ("weight" and "bias"); `filter_parameters_to_prune` may be overridden to leave some out. With
+    `make_pruning_permanent` checkpoints hold the pruned weights under their own names, and the module does when
+    training ends. Masks and first values are in checkpoints too: a resumed run goes on as it would have. `verbose` is 1
+    for the sparsity of the model and 2 for that of each layer.
     """
 
     PARAMETER_NAMES: ClassVar[tuple[str, ...]] = ("weight", "bias")
