@@ -175,6 +175,65 @@ def test_minus_one_at_a_batch_start_leaves_out_the_rest_of_the_epoch(at: int) ->
     assert counts(fitted) == (2, 2 * at)
 
 
+def test_the_batch_that_leaves_out_the_rest_is_the_last_of_its_epoch() -> None:
+    class Skipping(Counting):
+        seen: ClassVar[list[bool]] = []
+
+        def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
+            self.seen.append(self.trainer.is_last_batch)
+            return -1 if batch_idx == 1 else None
+
+        def on_train_epoch_end(self) -> None:
+            self.seen.append(self.trainer.is_last_batch)
+
+    Skipping.seen = []
+    trainer(max_epochs=2).fit(Skipping(), loader(3))
+    assert Skipping.seen == [False, False, True] * 2
+
+
+class Saving(Line):
+    """Writes a checkpoint after a batch; none by itself."""
+
+    at: tuple[int, int] | None = None
+    path = ""
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if (self.current_epoch, batch_idx) == self.at:
+            self.trainer.save_checkpoint(self.path)
+
+
+def checkpoint(folder: Any, *, at: tuple[int, int] | None = None) -> str:
+    """Return a checkpoint of a fit of three epochs with two batches each: written there, or behind the end."""
+    module, fitted = Saving(), trainer(max_epochs=3)
+    module.at, module.path = at, str(folder / "a.ckpt")
+    fitted.fit(module, loader(2))
+    if at is None:
+        fitted.save_checkpoint(module.path)
+    return module.path
+
+
+@pytest.mark.parametrize(("at", "remedy"), [(None, "Give 4 or more"), ((2, 0), "Give 3 or more")])
+def test_a_checkpoint_beyond_max_epochs_is_refused_with_how_many_would_do(
+    tmp_path: Any, at: tuple[int, int] | None, remedy: str
+) -> None:
+    path = checkpoint(tmp_path, at=at)
+    module = Counting()
+    with pytest.raises(ConfigurationError, match=remedy) as caught:
+        trainer(max_epochs=2).fit(module, loader(2), ckpt_path=path)
+    assert [problem.argument for problem in caught.value.problems] == ["max_epochs"]
+    assert module.steps == []
+
+
+@pytest.mark.parametrize("limit", [{"max_epochs": 3}, {"max_steps": 6, "max_epochs": -1}])
+def test_a_checkpoint_that_leaves_nothing_to_train_says_so(tmp_path: Any, limit: dict[str, int]) -> None:
+    path = checkpoint(tmp_path)
+    module = Counting()
+    name, value = next(iter(limit.items()))
+    with pytest.warns(UserWarning, match=f"Nothing is left to train.*{name}={value}"):
+        trainer(**limit).fit(module, loader(2), ckpt_path=path)
+    assert module.steps == []
+
+
 def test_other_values_at_a_batch_start_mean_nothing() -> None:
     class Returning(Counting):
         def on_train_batch_start(self, batch: Any, batch_idx: int) -> Any:

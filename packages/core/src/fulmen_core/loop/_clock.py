@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from fulmen_core.loop._progress import FitProgress
-from fulmen_interfaces import ConfigurationError, Problem
+from fulmen_core.loop._progress import FitProgress, Phase
+from fulmen_interfaces import ConfigurationError, Problem, rank_zero_warn
 
 
 class ValidationClock:
@@ -141,6 +141,18 @@ class StopRule:
     def __post_init__(self) -> None:
         self.last_step = math.inf if self.max_steps == -1 else self.max_steps
         """The step with which training ends."""
+
+    def check_resumed(self) -> None:
+        """Warn where a checkpoint leaves nothing to train. Raises ConfigurationError where it is beyond what was asked."""
+        between = self.progress.phase is Phase.BETWEEN_EPOCHS
+        begun = self.progress.epoch if between else self.progress.epoch + 1
+        if self.max_epochs is not None and self.max_epochs != -1 and begun > self.max_epochs:
+            reason = f"The checkpoint was written when {begun} epochs had begun."
+            remedy = f"Give {begun + between} or more to train on, or fit anew from its weights alone."
+            raise ConfigurationError([Problem("max_epochs", self.max_epochs, reason, remedy)])
+        if between and self.limits_reached():
+            most = f"max_steps={self.max_steps}" if self.steps_reached() else f"max_epochs={self.max_epochs}"
+            rank_zero_warn(f"Nothing is left to train: the checkpoint was written when {most} was reached.")
 
     def limits_reached(self) -> bool:
         """Return whether the most that was asked for is done."""

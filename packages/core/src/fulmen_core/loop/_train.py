@@ -33,6 +33,8 @@ def train(fit: Fit) -> None:
 
     Where there is nothing to do, no hook is called either.
     """
+    if fit.put_back is not None:
+        fit.stop.check_resumed()
     if fit.nothing_to_do():
         return
     hooks = fit.engine.hooks
@@ -130,7 +132,7 @@ def train_batch(fit: Fit, batch: Any) -> None:
     hooks = fit.hooks
     if hooks.batch_start is not nothing and hooks.batch_start(batch, batch_idx) == SKIP_EPOCH:
         counter.processed += 1
-        progress.skip_epoch = True
+        progress.skip_epoch = progress.is_last_batch = True
         fit.schedulers.after_last_batch()
         return
     counter.started += 1
