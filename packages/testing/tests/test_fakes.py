@@ -1,3 +1,5 @@
+"""The fakes do what a test relies on: they work, and tell what was done with them."""
+
 from __future__ import annotations
 
 import inspect
@@ -17,12 +19,14 @@ from fulmen_interfaces import (
     Hook,
     Placement,
     PrepareRequest,
+    RankedCheckpoints,
     TrainerView,
     World,
 )
 from fulmen_testing import (
     BoringModule,
     FakeAccelerator,
+    FakeCheckpoints,
     FakeLogger,
     FakePrecision,
     FakeStrategy,
@@ -119,6 +123,19 @@ def test_fake_logger_returns_values_by_name() -> None:
     assert logger.values("a") == [1.0, 3.0]
     assert logger.metrics == [(0, {"a": 1.0, "b": 2.0}), (5, {"a": 3.0})]
     assert (logger.name, logger.version) == ("run", "v1")
+
+
+def test_fake_checkpoints_are_ranked_files(tmp_path: Path) -> None:
+    checkpoints = FakeCheckpoints(save_top_k=2)
+    assert isinstance(checkpoints, RankedCheckpoints)
+    for when, score in enumerate((0.5, 0.25, 0.75)):
+        checkpoints.save(tmp_path / str(when), score, when=when)
+    assert checkpoints.best_model_path == str(tmp_path / "1")
+    assert [(path.stat().st_mtime, path.read_text()) for path in sorted(tmp_path.iterdir())] == [
+        (0, "weights of 0.5"),
+        (1, "weights of 0.25"),
+        (2, "weights of 0.75"),
+    ]
 
 
 def test_fake_strategy_records_what_is_called() -> None:

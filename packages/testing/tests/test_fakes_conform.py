@@ -1,3 +1,5 @@
+"""The fakes keep the contracts that they stand for."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -5,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fulmen_interfaces import DISABLED_PLUGINS_VARIABLE, CallbackSpec, Logger
+from fulmen_interfaces import DISABLED_PLUGINS_VARIABLE, CallbackRole, CallbackSpec, Logger
 from fulmen_testing import (
     FAKE_ACCELERATOR_SPEC,
     FAKE_LOGGER_SPEC,
@@ -13,6 +15,7 @@ from fulmen_testing import (
     FAKE_STRATEGY_SPEC,
     AcceleratorConformance,
     CallbackConformance,
+    FakeCheckpoints,
     FakeLogger,
     LoggerConformance,
     PrecisionConformance,
@@ -48,3 +51,9 @@ class TestFakeLogger(LoggerConformance):
 
 class TestRecordingCallback(CallbackConformance):
     spec = CallbackSpec(name="recording", create=RecordingCallback, summary="Keeps what was called.")
+
+
+class TestFakeCheckpoints(CallbackConformance):
+    spec = CallbackSpec(
+        name="checkpoints", create=FakeCheckpoints, summary="Keeps what a test saves.", role=CallbackRole.CHECKPOINT
+    )

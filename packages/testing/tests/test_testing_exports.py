@@ -1,3 +1,5 @@
+"""What is public is exported."""
+
 from __future__ import annotations
 
 from types import ModuleType

@@ -6,12 +6,14 @@ import fulmen_testing._assertions  # noqa: F401 - before the conformance classes
 from fulmen_testing._boring import BoringModule, RandomDataset
 from fulmen_testing._fake_accelerator import FAKE_ACCELERATOR_SPEC, FakeAccelerator
 from fulmen_testing._fake_catalogue import fake_catalogue
+from fulmen_testing._fake_checkpoints import FakeCheckpoints
 from fulmen_testing._fake_logger import FAKE_LOGGER_SPEC, FakeLogger
 from fulmen_testing._fake_precision import FAKE_PRECISION_SPEC, FakePrecision
 from fulmen_testing._fake_strategy import FAKE_STRATEGY_SPEC, FakePreparedModel, FakeStrategy
 from fulmen_testing._fake_trainer import FakeTrainer
 from fulmen_testing._golden import GoldenCase, golden_cases, training_cases
 from fulmen_testing._play import play_fit, play_validation
+from fulmen_testing._programs import ProgramRun, assert_weights_close, run_program
 from fulmen_testing._recording_callback import RecordingCallback
 from fulmen_testing.conformance import (
     AcceleratorConformance,
@@ -34,6 +36,7 @@ __all__ = [
     "CheckpointIOConformance",
     "Conformance",
     "FakeAccelerator",
+    "FakeCheckpoints",
     "FakeLogger",
     "FakePrecision",
     "FakePreparedModel",
@@ -42,12 +45,15 @@ __all__ = [
     "GoldenCase",
     "LoggerConformance",
     "PrecisionConformance",
+    "ProgramRun",
     "RandomDataset",
     "RecordingCallback",
     "StrategyConformance",
+    "assert_weights_close",
     "fake_catalogue",
     "golden_cases",
     "play_fit",
     "play_validation",
+    "run_program",
     "training_cases",
 ]

@@ -1,7 +1,7 @@
-"""Lets pytest explain the assertions of the conformance classes. Imported before them."""
+"""Lets pytest explain assertions that are made here. Imported before them."""
 
 from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("fulmen_testing.conformance")
+pytest.register_assert_rewrite("fulmen_testing.conformance", "fulmen_testing._programs")
