@@ -1,3 +1,5 @@
+"""The logger keeps the contract of loggers, read from its file by the standard library."""
+
 from __future__ import annotations
 
 import csv

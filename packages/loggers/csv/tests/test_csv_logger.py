@@ -1,3 +1,5 @@
+"""What the logger leaves in its files, read by other libraries."""
+
 from __future__ import annotations
 
 import csv

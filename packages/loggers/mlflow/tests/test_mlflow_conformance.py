@@ -1,6 +1,7 @@
+"""The logger keeps the contract of loggers, read from its store by MLflow's own client."""
+
 from __future__ import annotations
 
-import shutil
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,22 +14,12 @@ from fulmen_logger_mlflow import MLFLOW_SPEC
 from fulmen_testing import LoggerConformance
 
 
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with its tables: making them takes seconds."""
-    file = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{file}").search_experiments()
-    return file
-
-
 class TestMLFlowLogger(LoggerConformance):
     spec = MLFLOW_SPEC
 
     @pytest.fixture
-    def settings(self, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, object]:
-        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        shutil.copy(empty_database, tmp_path)
-        return {"save_dir": str(tmp_path)}
+    def settings(self, store: Path) -> Mapping[str, object]:
+        return {"save_dir": str(store)}
 
     def read_back(self, plugin: Any) -> list[tuple[int, dict[str, float]]]:
         client = MlflowClient(tracking_uri=f"sqlite:///{plugin.save_dir}/mlflow.db")

@@ -1,3 +1,5 @@
+"""What the logger leaves in the store, read by MLflow's own client."""
+
 from __future__ import annotations
 
 import os
@@ -12,25 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from fulmen_interfaces import LOGGERS, Catalogue, ConfigurationError
 from fulmen_logger_mlflow import MLFLOW_SPEC, MLFlowLogger
-
-
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with its tables: making them takes seconds."""
-    file = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{file}").search_experiments()
-    return file
-
-
-@pytest.fixture(autouse=True)
-def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
-@pytest.fixture
-def store(tmp_path: Path, empty_database: Path) -> Path:
-    shutil.copy(empty_database, tmp_path)
-    return tmp_path
+from fulmen_testing import FakeCheckpoints
 
 
 def client(store: Path) -> MlflowClient:
@@ -46,25 +30,6 @@ def the_run(store: Path) -> Any:
 def history(store: Path, name: str) -> list[tuple[int, float]]:
     metrics = client(store).get_metric_history(the_run(store).info.run_id, name)
     return sorted((metric.step, metric.value) for metric in metrics)
-
-
-class Kept:
-    """A checkpoint callback that keeps the best by a score."""
-
-    monitor: str | None = "val_loss"
-    mode = "min"
-
-    def __init__(self, save_top_k: int = 1) -> None:
-        self.save_top_k = save_top_k
-        self.best_k_models: dict[str, float] = {}
-        self.best_model_path = ""
-        self.last_model_path = ""
-
-    def save(self, path: Path, score: float, *, when: int) -> None:
-        path.write_text(f"weights of {score}")
-        os.utime(path, (when, when))
-        self.best_k_models[str(path)] = score
-        self.best_model_path = min(self.best_k_models, key=self.best_k_models.__getitem__)
 
 
 def artifacts(store: Path) -> dict[str, str]:
@@ -203,7 +168,8 @@ def test_a_copy_writes_to_the_same_run(store: Path) -> None:
 
 
 def test_checkpoints_are_kept_at_the_end(store: Path) -> None:
-    logger, kept = MLFlowLogger(save_dir=store, log_model=True, checkpoint_path_prefix="model"), Kept(save_top_k=2)
+    kept = FakeCheckpoints(save_top_k=2)
+    logger = MLFlowLogger(save_dir=store, log_model=True, checkpoint_path_prefix="model")
     kept.save(store / "a.ckpt", 0.5, when=1)
     logger.after_save_checkpoint(kept)
     kept.save(store / "b.ckpt", 0.25, when=2)
@@ -223,14 +189,14 @@ def test_checkpoints_are_kept_at_the_end(store: Path) -> None:
     assert yaml.safe_load(found["model/b/metadata.yaml"]) == {
         "original_filename": "b.ckpt",
         "score": 0.25,
-        "Kept": settings,
+        "FakeCheckpoints": settings,
     }
     assert (store / "artifacts" / str(logger.run_id)).is_dir()
 
 
 @pytest.mark.parametrize(("log_model", "save_top_k"), [("all", 1), (True, -1)])
 def test_checkpoints_are_kept_at_once(log_model: Any, save_top_k: int, store: Path) -> None:
-    logger, kept = MLFlowLogger(save_dir=store, log_model=log_model), Kept(save_top_k)
+    logger, kept = MLFlowLogger(save_dir=store, log_model=log_model), FakeCheckpoints(save_top_k)
     for when, score in enumerate((0.5, 0.25)):
         kept.save(store / "a.ckpt", score, when=when)
         logger.after_save_checkpoint(kept)
@@ -238,7 +204,7 @@ def test_checkpoints_are_kept_at_once(log_model: Any, save_top_k: int, store: Pa
 
 
 def test_a_checkpoint_may_be_a_folder(store: Path) -> None:
-    logger, kept = MLFlowLogger(save_dir=store, log_model="all"), Kept()
+    logger, kept = MLFlowLogger(save_dir=store, log_model="all"), FakeCheckpoints()
     (store / "a.ckpt").mkdir()
     (store / "a.ckpt" / "shard").write_text("part")
     kept.best_model_path = str(store / "a.ckpt")
@@ -247,7 +213,7 @@ def test_a_checkpoint_may_be_a_folder(store: Path) -> None:
 
 
 def test_no_checkpoint_is_kept_unasked(store: Path) -> None:
-    logger, kept = MLFlowLogger(save_dir=store), Kept()
+    logger, kept = MLFlowLogger(save_dir=store), FakeCheckpoints()
     kept.save(store / "a.ckpt", 0.5, when=1)
     logger.log_metrics({"a": 1.0}, 0)
     logger.after_save_checkpoint(kept)
@@ -267,7 +233,7 @@ def test_other_ranks_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     logger.log_hyperparams({"a": 1})
     logger.log_metrics({"a": 0.0}, 1)
     logger.experiment.log_text("run", "text", "file")
-    logger.after_save_checkpoint(Kept())
+    logger.after_save_checkpoint(FakeCheckpoints())
     logger.finalize("success")
     assert (logger.name, logger.version) == (None, None)
     assert not list(tmp_path.iterdir())

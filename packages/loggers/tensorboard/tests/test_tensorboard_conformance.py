@@ -1,3 +1,5 @@
+"""The logger keeps the contract of loggers, read by TensorBoard's own reader."""
+
 from __future__ import annotations
 
 from collections import defaultdict

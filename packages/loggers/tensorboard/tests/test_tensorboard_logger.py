@@ -1,3 +1,5 @@
+"""What the logger leaves in event files, read by TensorBoard's own reader."""
+
 from __future__ import annotations
 
 import os

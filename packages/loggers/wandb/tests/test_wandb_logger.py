@@ -1,3 +1,5 @@
+"""What the logger leaves in the file of an offline run, and what it never does."""
+
 from __future__ import annotations
 
 import json
@@ -6,8 +8,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,54 +18,11 @@ import pytest
 import torch
 import wandb
 from PIL import Image
-from wandb.proto import wandb_internal_pb2
+from wandb_cases import records_of
 
 from fulmen_interfaces import LOGGERS, Catalogue, ConfigurationError
 from fulmen_logger_wandb import WANDB_SPEC, WandbLogger
-
-
-def end_all_runs() -> None:
-    wandb.setup().finish_all_active_runs()
-    wandb.teardown()
-
-
-@pytest.fixture(autouse=True)
-def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    for folder in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
-        monkeypatch.setenv(folder, str(tmp_path / "wandb home"))
-    monkeypatch.delenv("WANDB_PROJECT", raising=False)
-    yield
-    end_all_runs()
-
-
-def records(file: Path) -> Iterator[Any]:
-    """The records of a run's file: a LevelDB log (no record here fills a block) with protocol buffers in it."""
-    data, at, whole = file.read_bytes(), 7, b""
-    while at + 7 <= len(data):
-        if 32768 - at % 32768 < 7:
-            at += 32768 - at % 32768
-            continue
-        length, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
-        part = data[at + 7 : at + 7 + length]
-        if len(part) < length:
-            return
-        at += 7 + length
-        whole = part if kind in (1, 2) else whole + part
-        if kind in (1, 4):
-            yield wandb_internal_pb2.Record.FromString(whole)
-
-
-def complete(file: Path) -> list[Any]:
-    """The records of a run that has ended; the process that writes them may be a moment late."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        found = list(records(file))
-        if found and found[-1].WhichOneof("record_type") == "exit":
-            return found
-        time.sleep(0.05)
-    raise TimeoutError(f"{file} has no end")
+from fulmen_testing import FakeCheckpoints
 
 
 @dataclass
@@ -81,10 +39,8 @@ class Written:
 
 def written(root: Path, run_id: str) -> Written:
     """End all runs and read one."""
-    end_all_runs()
-    (file,) = root.glob(f"wandb/offline-run-*/run-{run_id}.wandb")
     found = Written()
-    for record in complete(file):
+    for record in records_of(root, run_id):
         kind = record.WhichOneof("record_type")
         if kind == "run":
             found.project, found.name = record.run.project, record.run.display_name
@@ -104,25 +60,6 @@ def written(root: Path, run_id: str) -> Written:
 
 def values(items: Any) -> dict[str, Any]:
     return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
-
-
-class Kept:
-    """A checkpoint callback that keeps the best by a score."""
-
-    monitor: str | None = "val_loss"
-    mode = "min"
-
-    def __init__(self, save_top_k: int = 1) -> None:
-        self.save_top_k = save_top_k
-        self.best_k_models: dict[str, torch.Tensor] = {}
-        self.best_model_path = ""
-        self.last_model_path = ""
-
-    def save(self, path: Path, score: float, *, when: int) -> None:
-        path.write_text(f"weights of {score}")
-        os.utime(path, (when, when))
-        self.best_k_models[str(path)] = torch.tensor(score)
-        self.best_model_path = min(self.best_k_models, key=lambda one: float(self.best_k_models[one]))
 
 
 def contents(artifact: Any) -> list[tuple[str, str]]:
@@ -231,7 +168,7 @@ def test_a_watched_model_leaves_histograms_until_it_is_not_watched(tmp_path: Pat
 
 
 def test_checkpoints_are_kept_at_the_end_of_a_successful_run(tmp_path: Path) -> None:
-    logger, kept = WandbLogger(save_dir=tmp_path, id="end", log_model=True), Kept(save_top_k=2)
+    logger, kept = WandbLogger(save_dir=tmp_path, id="end", log_model=True), FakeCheckpoints(save_top_k=2)
     kept.save(tmp_path / "a.ckpt", 0.5, when=1)
     logger.after_save_checkpoint(kept)
     kept.save(tmp_path / "b.ckpt", 0.25, when=2)
@@ -247,13 +184,13 @@ def test_checkpoints_are_kept_at_the_end_of_a_successful_run(tmp_path: Path) -> 
     assert contents(first) == [("model.ckpt", "weights of 0.5")]
     assert contents(second) == [("model.ckpt", "weights of 0.25")]
     settings = {"monitor": "val_loss", "mode": "min", "save_top_k": 2}
-    assert json.loads(second.metadata) == {"original_filename": "b.ckpt", "score": 0.25, "Kept": settings}
+    assert json.loads(second.metadata) == {"original_filename": "b.ckpt", "score": 0.25, "FakeCheckpoints": settings}
 
 
 @pytest.mark.parametrize(("log_model", "save_top_k"), [("all", 1), (True, -1)])
 def test_checkpoints_are_kept_at_once(log_model: Any, save_top_k: int, tmp_path: Path) -> None:
     logger = WandbLogger(save_dir=tmp_path, id="all", log_model=log_model, checkpoint_name="net")
-    kept = Kept(save_top_k)
+    kept = FakeCheckpoints(save_top_k)
     kept.save(tmp_path / "a.ckpt", 0.5, when=1)
     logger.after_save_checkpoint(kept)
     logger.after_save_checkpoint(kept)
@@ -265,7 +202,7 @@ def test_checkpoints_are_kept_at_once(log_model: Any, save_top_k: int, tmp_path:
 
 
 def test_a_checkpoint_may_be_a_folder(tmp_path: Path) -> None:
-    logger, kept = WandbLogger(save_dir=tmp_path, id="folder", log_model="all"), Kept()
+    logger, kept = WandbLogger(save_dir=tmp_path, id="folder", log_model="all"), FakeCheckpoints()
     (tmp_path / "a.ckpt").mkdir()
     (tmp_path / "a.ckpt" / "shard").write_text("part")
     kept.best_model_path = str(tmp_path / "a.ckpt")
@@ -276,7 +213,7 @@ def test_a_checkpoint_may_be_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("log_model", "status"), [(False, "success"), (True, "failed"), (True, "interrupted")])
 def test_no_checkpoint_is_kept_otherwise(log_model: bool, status: str, tmp_path: Path) -> None:
-    logger, kept = WandbLogger(save_dir=tmp_path, id="none", log_model=log_model), Kept()
+    logger, kept = WandbLogger(save_dir=tmp_path, id="none", log_model=log_model), FakeCheckpoints()
     kept.save(tmp_path / "a.ckpt", 0.5, when=1)
     logger.log_metrics({"a": 1.0}, 0)
     logger.after_save_checkpoint(kept)
@@ -314,7 +251,7 @@ def silent(logger: WandbLogger) -> list[Callable[[], object]]:
         lambda: logger.log_image("i", ["a.png"]),
         lambda: logger.watch(torch.nn.Linear(1, 1)),
         lambda: logger.experiment.log({"a": 1}),
-        lambda: logger.after_save_checkpoint(Kept()),
+        lambda: logger.after_save_checkpoint(FakeCheckpoints()),
         lambda: logger.finalize("success"),
     ]
 
