@@ -17,8 +17,6 @@ from fulmen_core import LightningModule, Trainer
 from fulmen_strategy_ddp import DDPStrategy
 from fulmen_testing import FakeLogger
 
-QUIET = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-
 
 class Regression(LightningModule):
     """Samples are (number, features, target); every step notes the numbers that it saw."""
@@ -104,7 +102,9 @@ def made(kind: type[Regression]) -> Regression:
 
 
 def trainer(**arguments: Any) -> Trainer:
-    return Trainer(**{"accelerator": "cpu", "devices": 2, "strategy": "ddp", "logger": False, **QUIET, **arguments})
+    """Return a quiet one that trains on two processes."""
+    parts = {"accelerator": "cpu", "devices": 2, "strategy": "ddp", "logger": False, "enable_checkpointing": False}
+    return Trainer(**{**parts, "enable_progress_bar": False, "enable_model_summary": False, **arguments})
 
 
 def weights(module: nn.Module) -> dict[str, list[float]]:

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ddp_program import trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchmetrics import CatMetric, MeanMetric
 from torchmetrics.classification import BinaryConfusionMatrix
 
-from fulmen_core import LightningModule, Trainer
+from fulmen_core import LightningModule
 
-QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 SIZES = range(1, 18)
 
 
@@ -66,17 +66,15 @@ class Evaluated(LightningModule):
 
 def evaluated(size: int, **arguments: Any) -> dict[str, Any]:
     loader = DataLoader(Values(size), batch_size=3)
-    trainer = Trainer(accelerator="cpu", **QUIET, **arguments)
-    module = Evaluated()
-    (results,) = trainer.validate(module, loader, verbose=False)
-    return {"results": results, "predicted": trainer.predict(module, loader, gather=True)}
+    run, module = trainer(**arguments), Evaluated()
+    (results,) = run.validate(module, loader, verbose=False)
+    return {"results": results, "predicted": run.predict(module, loader, gather=True)}
 
 
 def two_loaders(**arguments: Any) -> list[dict[str, float]]:
     """The second loader has batches for the first rank only."""
-    trainer = Trainer(accelerator="cpu", **QUIET, **arguments)
     loaders = [DataLoader(Values(7), batch_size=3), DataLoader(Values(2), batch_size=3)]
-    return trainer.validate(Evaluated(), loaders, verbose=False)
+    return trainer(**arguments).validate(Evaluated(), loaders, verbose=False)
 
 
 def main(folder: Path, processes: int) -> None:
@@ -85,7 +83,7 @@ def main(folder: Path, processes: int) -> None:
         "by_size": {size: evaluated(size, **arguments) for size in SIZES},
         "two_loaders": two_loaders(**arguments),
     }
-    (folder / f"of{processes}rank{os.environ.get('RANK', '0')}.json").write_text(json.dumps(found))
+    (folder / f"rank{os.environ.get('RANK', '0')}.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

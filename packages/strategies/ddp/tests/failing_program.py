@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ddp_program import trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from fulmen_core import LightningModule, Trainer
+from fulmen_core import LightningModule
 
 KIND, FOLDER = sys.argv[1], Path(sys.argv[2])
 
@@ -35,14 +36,4 @@ class Failing(LightningModule):
 
 
 if __name__ == "__main__":
-    trainer = Trainer(
-        accelerator="cpu",
-        devices=2,
-        strategy="ddp",
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(Failing(), DataLoader(torch.ones(20, 1), batch_size=2))
+    trainer(max_epochs=1).fit(Failing(), DataLoader(torch.ones(20, 1), batch_size=2))

@@ -133,7 +133,7 @@ def main(folder: Path) -> None:
         "averaging": averaging(folder),
         "all_reduces": [all_reduces(), all_reduces(accumulate_grad_batches=2), all_reduces(accumulate_grad_batches=3)],
     }
-    (folder / f"features{os.environ['RANK']}.json").write_text(json.dumps(found))
+    (folder / f"rank{os.environ['RANK']}.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

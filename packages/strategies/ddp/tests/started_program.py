@@ -10,13 +10,12 @@ from typing import Any
 
 import torch
 import torch._dynamo  # the first optimizer imports it: once here, not in each forked process
+from ddp_program import trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from fulmen_core import LightningModule, Trainer
+from fulmen_core import LightningModule
 from fulmen_strategy_ddp import DDPStrategy
-
-QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 
 
 class Mean(LightningModule):
@@ -44,20 +43,20 @@ class Mean(LightningModule):
 def run(strategy: str) -> dict[str, Any]:
     data = DataLoader(torch.arange(4.0), batch_size=2)
     chosen = DDPStrategy(start_method="forkserver") if strategy == "forkserver" else strategy
-    trainer = Trainer(accelerator="cpu", devices=2, strategy=chosen, max_epochs=1, **QUIET)
+    fitting = trainer(strategy=chosen, max_epochs=1)
     module = Mean()
-    trainer.fit(module, data)
+    fitting.fit(module, data)
     found = {
         "level": module.level.item(),
-        "seen": trainer.callback_metrics["seen"].item(),
-        "steps": trainer.global_step,
+        "seen": fitting.callback_metrics["seen"].item(),
+        "steps": fitting.global_step,
         "pid": os.getpid(),
-        "rank": trainer.global_rank,
+        "rank": fitting.global_rank,
     }
     if strategy == "ddp_fork":
-        found["predicted"] = trainer.predict(module, data)
+        found["predicted"] = fitting.predict(module, data)
         try:
-            trainer.fit(Mean(fail=True), data)
+            fitting.fit(Mean(fail=True), data)
         except KeyError as error:
             found["error"] = [str(error), str(error.__cause__)]
     return found

@@ -1,3 +1,5 @@
+"""DDP keeps the contract of strategies, and says how its processes are started."""
+
 from __future__ import annotations
 
 import pytest

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from fulmen_testing import run_program
 
 PROGRAM = Path(__file__).parent / "evaluation_program.py"
 SIZES = [str(size) for size in range(1, 18)]
 
 
 def outcome(folder: Path, processes: int) -> list[dict[str, Any]]:
-    command = [sys.executable, PROGRAM, folder, str(processes)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    return [json.loads((folder / f"of{processes}rank{rank}.json").read_text()) for rank in range(processes)]
+    return run_program(PROGRAM, folder, processes, ranks=processes).ranks
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import subprocess
-import sys
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import features_program as program
 import pytest
 import torch
 from torch import Tensor
@@ -17,34 +12,13 @@ from torch.distributed.algorithms.ddp_comm_hooks.post_localSGD_hook import PostL
 
 from fulmen_interfaces import ConfigurationError
 from fulmen_strategy_ddp import DDPStrategy
-
-FOLDER = Path(__file__).parent
-PROGRAM = FOLDER / "features_program.py"
-
-
-def load_program() -> ModuleType:
-    sys.path.insert(0, str(FOLDER))
-    try:
-        spec = importlib.util.spec_from_file_location("features_program", PROGRAM)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(FOLDER))
-    return module
-
-
-program = load_program()
+from fulmen_testing import assert_weights_close, run_program
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two ranks wrote."""
-    folder = tmp_path_factory.mktemp("features")
-    done = subprocess.run([sys.executable, PROGRAM, folder], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    return [json.loads((folder / f"features{rank}.json").read_text()) for rank in (0, 1)]
+    return run_program(program.__file__, tmp_path_factory.mktemp("features")).ranks
 
 
 def batches(count: int, rank: int | None) -> list[tuple[Tensor, ...]]:
@@ -76,17 +50,11 @@ def plain_weights(kind: str) -> dict[str, list[float]]:
     return weights
 
 
-def assert_close(actual: dict[str, list[float]], expected: dict[str, list[float]], tolerance: float = 1e-6) -> None:
-    assert actual.keys() == expected.keys()
-    for name, values in expected.items():
-        assert actual[name] == pytest.approx(values, abs=tolerance), name
-
-
 def test_batch_norm_takes_its_statistics_from_all_ranks(ranks: list[dict[str, Any]]) -> None:
     expected = plain_weights("Normed")
     for rank in ranks:
         assert rank["batchnorm"]["layer"] == "RankedBatchNorm"
-        assert_close(rank["batchnorm"]["weights"], expected, 1e-5)
+        assert_weights_close(rank["batchnorm"]["weights"], expected, 1e-5)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +71,7 @@ def test_batch_norm_takes_its_statistics_from_all_ranks(ranks: list[dict[str, An
 def test_gradients_may_travel_in_many_ways(ranks: list[dict[str, Any]], name: str, tolerance: float) -> None:
     expected = plain_weights("Regression")
     for rank in ranks:
-        assert_close(rank["options"][name], expected, tolerance)
+        assert_weights_close(rank["options"][name], expected, tolerance)
     assert ranks[0]["options"][name] == ranks[1]["options"][name]
     if tolerance > 1e-6:
         assert ranks[0]["options"][name] != ranks[0]["options"]["plain"]  # they did travel in another way
@@ -135,7 +103,7 @@ def test_weights_are_averaged_after_every_few_local_steps(ranks: list[dict[str, 
                     pair[1].copy_(mean)
         if number + 1 in (4, 5, 6, 7):
             for rank, module in zip(ranks, modules, strict=True):
-                assert_close(rank["averaging"][str(number + 1)], program.weights(module))
+                assert_weights_close(rank["averaging"][str(number + 1)], program.weights(module))
     assert ranks[0]["averaging"]["6"] == ranks[1]["averaging"]["6"]
     assert ranks[0]["averaging"]["7"] != ranks[1]["averaging"]["7"]
     assert ranks[0]["averaging"]["saved"] == 5

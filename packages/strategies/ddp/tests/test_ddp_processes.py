@@ -81,7 +81,7 @@ def test_forked_and_spawned_processes_send_home_what_they_learned(tmp_path: Path
 
 
 AT_A_PROMPT = """
-from started_program import QUIET, DataLoader, Mean, Trainer, torch
+from started_program import DataLoader, Mean, torch, trainer
 class Twice(Mean):
     def training_step(self, batch, batch_idx):
         return super().training_step(2 * batch, batch_idx)
@@ -90,11 +90,11 @@ data = DataLoader(torch.arange(4.0), batch_size=2)
 raise KeyError("an earlier cell")
 for strategy in ("ddp_notebook", "auto"):
     module = Twice()
-    trainer = Trainer(accelerator="cpu", devices=2, strategy=strategy, max_epochs=1, **QUIET)
-    trainer.fit(module, data)
-    print(strategy, module.level.item(), trainer.callback_metrics["seen"].item(), trainer.global_step)
+    run = trainer(strategy=strategy, max_epochs=1)
+    run.fit(module, data)
+    print(strategy, module.level.item(), run.callback_metrics["seen"].item(), run.global_step)
 
-Trainer(accelerator="cpu", devices=2, strategy="ddp", **QUIET)
+trainer(strategy="ddp")
 """
 
 

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import ddp_program as program
 import pytest
 import torch
 from torch import Tensor, nn
 
-PROGRAM = Path(__file__).parent / "ddp_program.py"
-
-
-def load_program() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("ddp_program", PROGRAM)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-program = load_program()
+from fulmen_testing import assert_weights_close, run_program
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two ranks wrote, started by the program itself."""
-    folder = tmp_path_factory.mktemp("ddp")
-    done = subprocess.run([sys.executable, PROGRAM, folder], capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr
-    return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+    return run_program(program.__file__, tmp_path_factory.mktemp("ddp")).ranks
 
 
 Loss = Callable[[Any, tuple[Tensor, ...], int], Tensor]
@@ -70,21 +50,15 @@ def on_rank_zero(kind: str) -> Any:
     return getattr(program, kind)()
 
 
-def assert_close(actual: dict[str, list[float]], expected: dict[str, list[float]]) -> None:
-    assert actual.keys() == expected.keys()
-    for name, values in expected.items():
-        assert actual[name] == pytest.approx(values, abs=1e-6), name
-
-
 def test_two_ranks_train_as_one_process_on_both_batches(ranks: list[dict[str, Any]]) -> None:
     expected = plain_loop(on_rank_zero("Regression"))
     for rank in ranks:
-        assert_close(rank["plain"], expected)
+        assert_weights_close(rank["plain"], expected)
     assert ranks[0]["plain"] == ranks[1]["plain"]
 
 
 def test_gradients_of_steps_by_hand_are_averaged_too(ranks: list[dict[str, Any]]) -> None:
-    assert_close(ranks[1]["by_hand"], plain_loop(on_rank_zero("ByHand")))
+    assert_weights_close(ranks[1]["by_hand"], plain_loop(on_rank_zero("ByHand")))
 
 
 def test_parameters_may_be_unused_where_that_was_asked_for(ranks: list[dict[str, Any]]) -> None:
@@ -92,13 +66,13 @@ def test_parameters_may_be_unused_where_that_was_asked_for(ranks: list[dict[str,
         head: nn.Module = model.head if number % 2 else model.other
         return (head(torch.tanh(model.body(batch[1]))).squeeze(1) - batch[2]).pow(2).mean()
 
-    assert_close(ranks[1]["two_heads"], plain_loop(on_rank_zero("TwoHeads"), loss=loss))
+    assert_weights_close(ranks[1]["two_heads"], plain_loop(on_rank_zero("TwoHeads"), loss=loss))
 
 
 def test_gradients_travel_once_per_accumulation_window(ranks: list[dict[str, Any]]) -> None:
     expected = plain_loop(on_rank_zero("Regression"), epochs=1, window=3)
     for rank in ranks:
-        assert_close(rank["accumulation"]["weights"], expected)
+        assert_weights_close(rank["accumulation"]["weights"], expected)
         assert rank["accumulation"]["calls"] == 2  # four batches: windows of three and of one
 
 

@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import subprocess
-import sys
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+import together_program as program
 import torch
 from torch import Tensor
 
-FOLDER = Path(__file__).parent
-PROGRAM = FOLDER / "together_program.py"
-
-
-def load_program() -> ModuleType:
-    sys.path.insert(0, str(FOLDER))
-    try:
-        spec = importlib.util.spec_from_file_location("together_program", PROGRAM)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(FOLDER))
-    return module
-
-
-program = load_program()
+from fulmen_testing import assert_weights_close, run_program
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two ranks wrote."""
-    folder = tmp_path_factory.mktemp("together")
-    done = subprocess.run([sys.executable, PROGRAM, folder], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "an epoch ends after" not in done.stderr  # nobody can know lengths that are not told
-    assert "The epoch ends after 4 training batches, for 1 of 2 ranks have no more" in done.stderr
-    return [json.loads((folder / f"together{rank}.json").read_text()) for rank in (0, 1)]
+    ran = run_program(program.__file__, tmp_path_factory.mktemp("together"))
+    assert "an epoch ends after" not in ran.stderr  # nobody can know lengths that are not told
+    assert "The epoch ends after 4 training batches, for 1 of 2 ranks have no more" in ran.stderr
+    return ran.ranks
 
 
 def batches_of(rank: int, count: int) -> list[tuple[Tensor, Tensor]]:
@@ -74,19 +50,13 @@ def plain_weights(counts: tuple[int, int], batches: int, *, window: int, epochs:
     return weights
 
 
-def assert_close(actual: dict[str, list[float]], expected: dict[str, list[float]]) -> None:
-    assert actual.keys() == expected.keys()
-    for name, values in expected.items():
-        assert actual[name] == pytest.approx(values, abs=1e-6), name
-
-
 @pytest.mark.parametrize(("policy", "batches"), [("stop", 4), ("zero_weight", 6)])
 def test_gradients_are_means_over_the_ranks_that_have_data(
     ranks: list[dict[str, Any]], policy: str, batches: int
 ) -> None:
     expected = plain_weights(program.COUNTS, batches, window=2, epochs=2)
     for rank in ranks:
-        assert_close(rank[policy]["weights"], expected)
+        assert_weights_close(rank[policy]["weights"], expected)
         assert rank[policy]["steps"] == batches
         assert rank[policy]["validated"] == list(range(1, batches + 1))  # after every other batch
 
@@ -110,7 +80,7 @@ def test_what_is_repeated_is_not_counted(ranks: list[dict[str, Any]]) -> None:
 def test_a_rank_without_data_takes_part(ranks: list[dict[str, Any]]) -> None:
     expected = plain_weights((0, 3), 3, window=1, epochs=1)
     for rank in ranks:
-        assert_close(rank["without_data"]["weights"], expected)
+        assert_weights_close(rank["without_data"]["weights"], expected)
         assert rank["without_data"]["seen"] == 3
 
 

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ddp_program import QUIET, made, trainer, weights
-from ddp_program import Regression as Plain
+from ddp_program import Regression, made, trainer, weights
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 from torchmetrics import MeanMetric
@@ -36,7 +35,7 @@ class Stream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
             yield torch.tensor(number), features, features.sum()
 
 
-class Uneven(Plain):
+class Uneven(Regression):
     """Logs what a rank that repeats its last batch must not count, and may save in the middle."""
 
     save_at: int | None = None
@@ -107,7 +106,7 @@ def without_data() -> dict[str, Any]:
     return {"weights": weights(module), "seen": len(module.seen)}
 
 
-class Stopping(Plain):
+class Stopping(Regression):
     """Asks for things on rank one only."""
 
     where = ""
@@ -200,9 +199,8 @@ CASES: dict[str, Callable[[Path], Any]] = {
 
 def main(folder: Path, *names: str) -> None:
     found = {name: case(folder) for name, case in CASES.items() if not names or name in names}
-    (folder / f"together{RANK}.json").write_text(json.dumps(found))
+    (folder / f"rank{RANK}.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":
-    assert QUIET
     main(Path(sys.argv[1]), *sys.argv[2:])
