@@ -33,6 +33,8 @@ def test_every_accepted_form_gives_its_optimizers_and_schedulers() -> None:
         ({"optimizer": one, "lr_scheduler": first}, [one], [first]),
         ({"optimizer": one, "lr_scheduler": {"scheduler": first}}, [one], [first]),
         ({"optimizer": one, "lr_scheduler": None}, [one], []),
+        (([one], first), [one], [first]),
+        (([one], {"scheduler": first}), [one], [first]),
         ([{"optimizer": one, "lr_scheduler": first}, {"optimizer": two}], [one, two], [first]),
         (({"optimizer": one}, {"optimizer": two, "lr_scheduler": second}), [one, two], [second]),
     ]
@@ -61,16 +63,18 @@ def test_a_plateau_scheduler_is_known_as_such() -> None:
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        (lambda: "adam", "returned a str: 'adam'"),
-        (lambda: ["adam"], "returned a str: 'adam' where an optimizer is needed"),
-        (lambda: [], r"returned a list: \[\]"),
-        (lambda: {}, r"a dict with the keys \[\]"),
-        (lambda: 5, "returned a int: 5"),
-        (lambda: Adam, "returned a type"),
+        (lambda: "adam", r"returned 'adam' \(str\)\. Return one optimizer"),
+        (lambda: ["adam"], r"returned 'adam' \(str\) as an optimizer"),
+        (lambda: [], r"returned \[\]"),
+        (lambda: {}, r"a dict with the keys \[\]\. The keys are 'optimizer'"),
+        (lambda: 5, r"returned 5 \(int\)\."),
+        (lambda: Adam, "returned the class Adam"),
         (lambda: {"optimiser": optimizer()}, "Did you mean 'optimizer'"),
         (lambda: {"optimizer": optimizer(), "lr_schedular": 1}, "Did you mean 'lr_scheduler'"),
-        (lambda: (one := optimizer(), StepLR(one, 1)), "StepLR.*where an optimizer is needed"),
+        (lambda: (one := optimizer(), StepLR(one, 1)), "returned StepLR as an optimizer"),
+        (lambda: (one := optimizer(), [StepLR(one, 1)]), r"returned \[StepLR\] as an optimizer.*\[optimizers\]"),
         (lambda: ([optimizer()], [StepLR(optimizer(), 1)]), "did not return"),
+        (lambda: ([optimizer()], 3), r"3 \(int\) was given as a scheduler"),
         (lambda: with_scheduler(schedule=1), r"the keys \['schedule'\].*Did you mean 'scheduler'"),
         (lambda: with_scheduler(scheduler=None), "needs 'scheduler'"),
         (lambda: with_scheduler(StepLR, intervall="step"), "Did you mean 'interval'"),
@@ -78,7 +82,10 @@ def test_a_plateau_scheduler_is_known_as_such() -> None:
         (lambda: with_scheduler(StepLR, frequency=0), "frequency of the scheduler StepLR is 0"),
         (lambda: with_scheduler(StepLR, frequency=1.5), "frequency of the scheduler StepLR is 1.5"),
         (lambda: with_scheduler(ReduceLROnPlateau), "watches a metric, but none is named"),
-        (lambda: with_scheduler(lambda one, *_: object()), "has no step, state_dict, load_state_dict"),
+        (
+            lambda: with_scheduler(lambda one, *_: object()),
+            "^object was given as a scheduler, but has no step, state_dict",
+        ),
     ],
 )
 def test_other_forms_are_told_with_what_would_work(returned: Any, message: str) -> None:

@@ -143,7 +143,7 @@ class StopRule:
         """The step with which training ends."""
 
     def check_resumed(self) -> None:
-        """Warn where a checkpoint leaves nothing to train. Raises ConfigurationError where it is beyond what was asked."""
+        """Warn where a checkpoint leaves nothing to train. Raises ConfigurationError where it is beyond max_epochs."""
         between = self.progress.phase is Phase.BETWEEN_EPOCHS
         begun = self.progress.epoch if between else self.progress.epoch + 1
         if self.max_epochs is not None and self.max_epochs != -1 and begun > self.max_epochs:

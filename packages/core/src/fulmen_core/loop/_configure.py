@@ -16,6 +16,7 @@ _FORMS = (
     "Return one optimizer; a list of optimizers; ([optimizers], [schedulers]); a dict with 'optimizer' and perhaps "
     "'lr_scheduler'; a list of such dicts; or None."
 )
+_OPTIMIZER_KEYS = ("optimizer", "lr_scheduler", "monitor")
 _SCHEDULER_KEYS = tuple(one.name for one in fields(LRSchedulerConfig) if one.name != "opt_idx")
 
 
@@ -24,9 +25,7 @@ def read_configuration(returned: Any) -> tuple[list[Optimizer], list[LRScheduler
     optimizers, schedulers = _parts(returned)
     for optimizer in optimizers:
         if not isinstance(optimizer, Optimizer):
-            raise ModuleError(
-                f"`configure_optimizers` returned {_short(optimizer)} where an optimizer is needed. {_FORMS}"
-            )
+            raise ModuleError(f"`configure_optimizers` returned {_short(optimizer)} as an optimizer. {_FORMS}")
     configs = [_scheduler_config(one, monitor) for one, monitor in schedulers]
     for config in configs:
         config.opt_idx = _owner(config.scheduler, optimizers)
@@ -48,8 +47,9 @@ def _parts(returned: Any) -> tuple[list[Optimizer], list[tuple[Any, str | None]]
     if isinstance(returned, Mapping):
         return _parts_of_dicts([returned])
     if isinstance(returned, Sequence) and not isinstance(returned, str):
-        if len(returned) == 2 and isinstance(returned[0], Sequence) and isinstance(returned[1], Sequence):
-            return list(returned[0]), [(one, None) for one in returned[1]]
+        if len(returned) == 2 and isinstance(returned[0], Sequence):
+            schedulers = returned[1] if isinstance(returned[1], Sequence) else [returned[1]]
+            return list(returned[0]), [(one, None) for one in schedulers]
         if returned and all(isinstance(one, Mapping) for one in returned):
             return _parts_of_dicts(returned)
         if returned:
@@ -66,11 +66,11 @@ def _parts_of_dicts(dicts: Sequence[Mapping[str, Any]]) -> tuple[list[Optimizer]
                 "longer take turns by batches. Set `self.automatic_optimization = False` and step each in "
                 "`training_step` as often as it should be, for example `if batch_idx % 5 == 0`."
             )
-        unknown = set(one) - {"optimizer", "lr_scheduler", "monitor"}
+        unknown = [key for key in one if key not in _OPTIMIZER_KEYS]
         if "optimizer" not in one or unknown:
-            hint = " ".join(did_you_mean(str(key), ["optimizer", "lr_scheduler", "monitor"]) for key in sorted(unknown))
             raise ModuleError(
-                f"`configure_optimizers` returned a dict with the keys {sorted(map(str, one))}. {hint} "
+                f"`configure_optimizers` returned a dict with the keys {sorted(map(str, one))}."
+                f"{_hints(unknown, _OPTIMIZER_KEYS)} "
                 "The keys are 'optimizer', and perhaps 'lr_scheduler' and 'monitor'."
             )
         optimizers.append(one["optimizer"])
@@ -85,9 +85,9 @@ def _scheduler_config(given: Any, monitor: str | None) -> LRSchedulerConfig:
     elif isinstance(given, Mapping):
         unknown = [key for key in given if key not in _SCHEDULER_KEYS]
         if unknown or given.get("scheduler") is None:
-            hint = " ".join(did_you_mean(str(key), _SCHEDULER_KEYS) for key in unknown)
             raise ModuleError(
-                f"A scheduler was given as a dict with the keys {sorted(map(str, given))}. {hint} "
+                f"A scheduler was given as a dict with the keys {sorted(map(str, given))}."
+                f"{_hints(unknown, _SCHEDULER_KEYS)} "
                 f"It needs 'scheduler', and may have {', '.join(repr(key) for key in _SCHEDULER_KEYS[1:])}."
             )
         config = LRSchedulerConfig(**given)
@@ -133,6 +133,17 @@ def _owner(scheduler: Any, optimizers: Sequence[Optimizer]) -> int:
     )
 
 
+def _hints(unknown: Sequence[object], keys: Sequence[str]) -> str:
+    """Return what each unknown key was probably meant to be, each behind a blank."""
+    found = [did_you_mean(str(key), keys) for key in unknown]
+    return "".join(f" {hint}" for hint in found if hint)
+
+
 def _short(value: object) -> str:
-    text = repr(value)
-    return f"a {type(value).__name__}: {text if len(text) <= 60 else text[:57] + '...'}"
+    """Name a value in one line."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{', '.join(map(_short, value))}]"
+    text, kind = repr(value), type(value).__name__
+    return kind if text.startswith("<") or "\n" in text or len(text) > 60 else f"{text} ({kind})"
