@@ -20,9 +20,10 @@ def loss_of(returned: Any, *, manual: bool = False) -> Tensor | None:
         loss = returned.get("loss")
         if isinstance(loss, Tensor) or (manual and loss is None):
             return loss
-        has = f"holds {sorted(map(str, returned))}" if loss is None else f"holds a {type(loss).__name__} under 'loss'"
-        raise StepOutputError(f"`training_step` returned a dict that {has}. {_ALLOWED}")
-    raise StepOutputError(f"`training_step` returned a {type(returned).__name__}. {_ALLOWED}")
+        keys = ", ".join(repr(key) for key in returned) or "nothing"
+        has = f"under 'loss' {loss!r}" if "loss" in returned else keys
+        raise StepOutputError(f"`training_step` returned a dict that holds {has}. {_ALLOWED}")
+    raise StepOutputError(f"`training_step` returned a value of type {type(returned).__name__}. {_ALLOWED}")
 
 
 def trainable(loss: Tensor) -> Tensor:
