@@ -79,20 +79,42 @@ def test_unknown_reductions_are_refused_with_those_that_exist(word: str, near: s
 
 
 def test_the_trainer_s_own_suffix_is_refused() -> None:
-    with pytest.raises(LoggingError, match="added by the Trainer itself"):
+    with pytest.raises(LoggingError, match=r"added by the Trainer itself\. Write `self\.log\('x', "):
         validate(lambda self: self.log("x/dataloader_idx_0", 1.0))
 
 
 @pytest.mark.parametrize(
-    "other", [{"prog_bar": True}, {"reduce_fx": "sum"}, {"on_step": True}, {"logger": False}, {"sync_dist": True}]
+    ("other", "change"),
+    [
+        ({"prog_bar": True}, "prog_bar=False, then prog_bar=True"),
+        ({"reduce_fx": "sum"}, "reduce_fx='mean', then reduce_fx='sum'"),
+        ({"on_step": True}, "on_step=False, then on_step=True"),
+        ({"logger": False, "sync_dist": True}, "logger=True, then logger=False; sync_dist=False, then sync_dist=True"),
+    ],
 )
-def test_one_name_with_two_meanings_in_one_hook_is_refused(other: dict[str, Any]) -> None:
+def test_one_name_with_two_meanings_in_one_hook_is_refused_with_what_differs(other: Any, change: str) -> None:
     def act(self: Any) -> None:
         self.log("x", 1.0)
         self.log("x", 5.0, **other)
 
-    with pytest.raises(LoggingError, match="called twice in `validation_step` with different arguments"):
+    with pytest.raises(LoggingError, match=rf"called twice in `validation_step` with different arguments: {change}\. "):
         validate(act)
+
+
+def test_a_name_is_text() -> None:
+    with pytest.raises(LoggingError, match=r"a name is text\. Write `self\.log\('3', "):
+        validate(lambda self: self.log(3, 1.0))
+
+
+@pytest.mark.parametrize("given", [[("a", 1.0)], 1.0, None])
+def test_log_dict_wants_values_by_name(given: Any) -> None:
+    with pytest.raises(LoggingError, match=rf"given a {type(given).__name__}\. Give a dict"):
+        validate(lambda self: self.log_dict(given))
+
+
+def test_a_complex_tensor_is_refused() -> None:
+    with pytest.raises(LoggingError, match="complex"):
+        validate(lambda self: self.log("x", torch.tensor(1 + 2j)))
 
 
 def test_two_spellings_of_one_meaning_are_one_metric() -> None:

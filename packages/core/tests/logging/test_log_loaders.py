@@ -92,7 +92,7 @@ def test_without_the_suffix_names_must_differ_by_loader() -> None:
 
     results = trainer().validate(Named(), [loader(2), loader(2)], verbose=False)
     assert results == [{"v0": 0.5}, {"v1": 0.5}]
-    with pytest.raises(LoggingError, match="called twice in `validation_step`"):
+    with pytest.raises(LoggingError, match=r"for two loaders.*a name of its own"):
         trainer().validate(Several(add_dataloader_idx=False), [loader(2), loader(1)], verbose=False)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -34,14 +34,13 @@ class RecordGroup:
 class Scope:
     """Logging in one hook."""
 
-    __slots__ = ("group", "hook", "names", "policy", "records")
+    __slots__ = ("group", "hook", "policy", "records")
 
     def __init__(self, hook: Hook, group: RecordGroup) -> None:
         self.hook = hook
         self.policy: LogPolicy | None = LOG_POLICIES.get(hook)
         self.group = group
         self.records: dict[tuple[Any, ...], Record] = {}
-        self.names: dict[str, RecordOptions] = {}
 
 
 class Recorder:
@@ -73,14 +72,12 @@ class Recorder:
         """Forget the records of training."""
         for scope in self.scopes(self.training):
             scope.records.clear()
-            scope.names.clear()
         self.training.records.clear()
 
     def adopt(self, record: Record, hook: Hook) -> None:
         """Take a record of training that a checkpoint held."""
         scope = self.scope_of(hook, self.training)
         scope.records[record.key] = record
-        scope.names[record.options.key] = record.options
         self.training.records.append(record)
 
     def begin_evaluation(self) -> None:
@@ -130,16 +127,12 @@ class Recorder:
         """Check the arguments and make the record."""
         name, reduce_fx = key[0], key[REDUCTION]
         options = self._options(scope, key)
-        known = scope.names.setdefault(options.key, options)
-        twins = [record for record in scope.records.values() if record.options == options]
-        if twins and (twins[0].reduce_fx, twins[0].key[-1]) == (reduce_fx, key[-1]):
-            return twins[0]  # the arguments were written in another way, but mean the same
-        if known != options or twins:
-            hint = " A lambda is another function each time: define it once." if callable(reduce_fx) else ""
-            raise LoggingError(
-                f"`self.log({name!r}, ...)` was called twice in `{scope.hook}` with different arguments. "
-                f"Use the same arguments for one name, or two names.{hint}"
-            )
+        twin = next((record for record in scope.records.values() if record.options.key == options.key), None)
+        if twin is not None:
+            _check_same(scope, twin, options, key)
+            return twin  # the arguments were written in another way, but mean the same
+        if isinstance(value, torch.Tensor) and value.is_complex():
+            raise LoggingError(f"`self.log({name!r}, ...)` was given a complex number. Log `.abs()` or its parts.")
         metric = value if is_metric(value) else None
         accumulator = None
         if options.on_epoch and metric is None:
@@ -147,7 +140,7 @@ class Recorder:
             if accumulator is None:
                 hint = did_you_mean(str(reduce_fx), ["mean", "sum", "min", "max"])
                 raise LoggingError(
-                    f"`self.log({name!r}, reduce_fx={reduce_fx!r})`: there is no such reduction. {hint} "
+                    f"`self.log({name!r}, reduce_fx={reduce_fx!r})`: there is no such reduction. {hint and hint + ' '}"
                     "Give 'mean', 'sum', 'min', 'max' or a function of the stacked values."
                 )
         record = Record(options, accumulator, metric)
@@ -166,9 +159,12 @@ class Recorder:
                 f"`self.log({name!r}, ...)` was called in `{scope.hook}`, where nothing is recorded. "
                 "Log in a step, in a batch hook or at the end of an epoch."
             )
+        if not isinstance(name, str):
+            raise LoggingError(f"`self.log({name!r}, ...)`: a name is text. Write `self.log({str(name)!r}, ...)`.")
         if _DATALOADER_SUFFIX in name:
             raise LoggingError(
-                f"`self.log({name!r}, ...)`: the ending {_DATALOADER_SUFFIX!r} is added by the Trainer itself."
+                f"`self.log({name!r}, ...)`: the ending {_DATALOADER_SUFFIX!r} is added by the Trainer itself. "
+                f"Write `self.log({name.partition(_DATALOADER_SUFFIX)[0]!r}, ...)`."
             )
         on_step = policy.on_step if on_step is None else on_step
         on_epoch = not policy.on_step if on_epoch is None else on_epoch
@@ -193,6 +189,25 @@ class Recorder:
             rank_zero_only=rank_zero_only,
             enable_graph=enable_graph,
             suffix=suffix,
+        )
+
+
+def _check_same(scope: Scope, known: Record, options: RecordOptions, key: tuple[Any, ...]) -> None:
+    """Raise LoggingError where a name that is known in a hook was given another meaning there."""
+    name, reduce_fx = key[0], key[REDUCTION]
+    if known.loader_idx != key[-1]:
+        raise LoggingError(
+            f"`self.log({name!r}, add_dataloader_idx=False)` was called for two loaders. "
+            "Leave `add_dataloader_idx` out, or give each loader a name of its own."
+        )
+    before = {one.name: getattr(known.options, one.name) for one in fields(options)} | {"reduce_fx": known.reduce_fx}
+    now = {one.name: getattr(options, one.name) for one in fields(options)} | {"reduce_fx": reduce_fx}
+    changed = [f"{one}={before[one]!r}, then {one}={now[one]!r}" for one in now if before[one] != now[one]]
+    if changed:
+        hint = " A lambda is another function each time: define it once." if callable(reduce_fx) else ""
+        raise LoggingError(
+            f"`self.log({name!r}, ...)` was called twice in `{scope.hook}` with different arguments: "
+            f"{'; '.join(changed)}. Use the same arguments for one name, or two names.{hint}"
         )
 
 

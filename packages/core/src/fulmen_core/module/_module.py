@@ -22,7 +22,7 @@ from fulmen_core.module._hooks import ModuleHooks
 from fulmen_core.module._link import AttachedTrainer, RunLink
 from fulmen_core.module._optimizer import LightningOptimizer
 from fulmen_core.module._toggle import ToggledParameters
-from fulmen_interfaces import ClipAlgorithm, GradientClipping, Logger, ModuleError
+from fulmen_interfaces import ClipAlgorithm, GradientClipping, Logger, LoggingError, ModuleError
 
 if TYPE_CHECKING:
     from fulmen_core.checkpoint import CheckpointSource
@@ -258,6 +258,11 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, ExportMethod
 
     def log_dict(self, dictionary: Mapping[str, Any], *args: Any, **kwargs: Any) -> None:
         """Log several values at once: a mapping or a torchmetrics collection; the rest is as for `log`."""
+        if not hasattr(dictionary, "items"):  # a collection of torchmetrics has them, too, and is no mapping
+            raise LoggingError(
+                f"`self.log_dict` was given a {type(dictionary).__name__}. Give a dict of values by name, or a collection "
+                "of torchmetrics; `self.log` logs a single value."
+            )
         for name, value in dictionary.items():
             self.log(name, value, *args, **kwargs)
 
