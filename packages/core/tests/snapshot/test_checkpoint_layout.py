@@ -151,8 +151,10 @@ def test_the_loops_hold_lightnings_counters(saved: Any) -> None:
 def test_our_own_key_holds_everything_else_that_decides_the_next_step(saved: Any) -> None:
     own = saved[0][OWN_KEY]
     assert list(own) == [
-        *("format", "progress", "should_stop", "window", "read_per_step", "results", "switches", "ranks")
+        *("format", "progress", "should_stop", "window", "read_per_step", "results"),
+        *("gradients_are_reduced", "switches", "ranks"),
     ]
+    assert own["gradients_are_reduced"] is False
     assert own["format"] == 1
     assert own["progress"] == {
         "epoch": 1,

@@ -128,3 +128,33 @@ def test_an_open_window_goes_on_with_the_mean_of_the_gradients(tmp_path: Path) -
     with pytest.warns(UserWarning, match="was written by 2 processes and is continued by 1"):
         module = fit(DataLoader(Numbers(), batch_size=3), load=path, accumulate_grad_batches=4)
     assert module.gradients[0] == pytest.approx((1 + 7 + 10 + 13) / 4)
+
+
+def test_parts_of_gradients_that_were_reduced_already_are_put_together(tmp_path: Path) -> None:
+    """One of two processes had the whole of the mean, as there is one weight, the other nothing of it."""
+    path = saved_by(2, tmp_path / "two.ckpt", batches=1, read_per_step={"samples": 6}, accumulate_grad_batches=4)
+    checkpoint = torch.load(path)
+    own = checkpoint["fulmen"]
+    own["gradients_are_reduced"] = True
+    own["ranks"] = [
+        {**one, "gradients": {"layer.weight": part}}
+        for one, part in zip(own["ranks"], (torch.tensor([0.5]), torch.empty(0)), strict=True)
+    ]
+    torch.save(checkpoint, path)
+    with pytest.warns(UserWarning, match="was written by 2 processes and is continued by 1"):
+        module = fit(DataLoader(Numbers(), batch_size=3), load=path, accumulate_grad_batches=4)
+    assert module.gradients[0] == pytest.approx(0.5 + (7 + 10 + 13) / 4)
+
+
+@pytest.mark.parametrize(
+    "parts", [[torch.ones(2, 1)] * 2, [torch.ones(1, 1), torch.ones(0, 1)]], ids=["other", "uneven"]
+)
+def test_gradients_that_do_not_fit_are_left_out_and_that_is_said(tmp_path: Path, parts: list[Tensor]) -> None:
+    path = saved_by(2, tmp_path / "two.ckpt", batches=1, read_per_step={"samples": 6}, accumulate_grad_batches=4)
+    checkpoint = torch.load(path)
+    for one, part in zip(checkpoint["fulmen"]["ranks"], parts, strict=True):
+        one["gradients"] = {"layer.weight": part}
+    torch.save(checkpoint, path)
+    with pytest.warns(UserWarning, match="goes on without the gradients that it had"):
+        module = fit(DataLoader(Numbers(), batch_size=3), load=path, accumulate_grad_batches=4)
+    assert module.gradients[0] == pytest.approx((7 + 10 + 13) / 4)

@@ -248,6 +248,35 @@ class SupportsLossScaling(Protocol):
 
 
 @runtime_checkable
+class KeepsOwnGradients(Protocol):
+    """A prepared model whose gradients do not lie in `parameter.grad`. On all ranks; names are the module's."""
+
+    def gradient_parts(self) -> dict[str, torch.Tensor]:
+        """Return copies of what this process has of the gradients added up since the last step, by name.
+
+        These are whole gradients of its own batches, or, where `gradients_are_reduced`, flat parts of the mean over
+        all ranks: one of each name on every rank, empty ones too, which in the order of ranks make the whole.
+        """
+        ...
+
+    @property
+    def gradients_are_reduced(self) -> bool:
+        """Which of the two `gradient_parts` returned; before there are gradients, which `load_gradients` takes."""
+        ...
+
+    def load_gradients(self, gradients: Mapping[str, torch.Tensor]) -> None:
+        """Begin with whole gradients, to which the next backward pass adds: the mean where they are reduced.
+
+        Any shape with as many elements will do. ValueError, and nothing is loaded, where they do not fit.
+        """
+        ...
+
+    def scale_gradients(self, optimizer: Optimizer, factor: float) -> None:
+        """Multiply that optimizer's gradients. Called after the last backward before its step."""
+        ...
+
+
+@runtime_checkable
 class SupportsJointEvaluation(Protocol):
     """A prepared model that communicates when it evaluates, for no process has all weights."""
 

@@ -18,7 +18,7 @@ from fulmen_core.loop._progress import FitProgress
 from fulmen_core.loop._steps import StepCall
 from fulmen_core.loop._window import AccumulationWindow
 from fulmen_core.module import LightningOptimizer, ToggledParameters
-from fulmen_interfaces import PreparedModel
+from fulmen_interfaces import KeepsOwnGradients, PreparedModel
 
 
 class Optimisation(Protocol):
@@ -74,6 +74,8 @@ class GradientSteps:
         """Shows an optimizer's gradients to hooks and bounds them. Where nobody looks, the step alone unscales them."""
         self.clip_gradients = profiling.wrap("clip_gradients", prepared.clip_gradients)
         """Bounds gradients where a user asks for it."""
+        self.scale = prepared.scale_gradients if isinstance(prepared, KeepsOwnGradients) else _scale
+        """Multiplies an optimizer's gradients."""
 
     def zero_grad(self, optimizer: Optimizer, batch_idx: int) -> None:
         """Clear gradients."""
@@ -115,6 +117,13 @@ def _backward_with_hooks(before: HookCall, backward: HookCall, after: HookCall) 
 
 def _zero_grad(epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
     optimizer.zero_grad()
+
+
+def _scale(optimizer: Optimizer, factor: float) -> None:
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                parameter.grad.mul_(factor)
 
 
 class AutomaticOptimisation:
@@ -190,10 +199,7 @@ class AutomaticOptimisation:
         """Make the gradients of a window that ended unforeseen those of its real size."""
         correction = self._window.correction
         if correction != 1.0:
-            for group in self._optimizer.param_groups:
-                for parameter in group["params"]:
-                    if parameter.grad is not None:
-                        parameter.grad.mul_(correction)
+            self._gradients.scale(self._optimizer, correction)
 
     def _step_by_closure(self, batch: Any, batch_idx: int) -> Any:
         outputs: Any = {}

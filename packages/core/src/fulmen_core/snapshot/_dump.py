@@ -9,7 +9,7 @@ from fulmen_core.hparams import DATAMODULE_KEYS, MODULE_KEYS, dump_hyperparamete
 from fulmen_core.logging import training_records_state
 from fulmen_core.loop import Engine, Fit, Phase, Standing
 from fulmen_core.snapshot._elastic import read_per_step
-from fulmen_core.snapshot._gradients import parts_of
+from fulmen_core.snapshot._gradients import are_reduced, parts_of
 from fulmen_core.snapshot._keys import FORMAT_VERSION, LIGHTNING_VERSION, OWN_KEY, SCALER_KEY, VERSION_KEY
 from fulmen_core.snapshot._lightning_loops import loops_of
 from fulmen_core.snapshot._plain_numbers import plain_numbers
@@ -91,6 +91,7 @@ def _own_states(engine: Engine, fit: Fit, gradients: dict[str, Tensor]) -> dict[
         "window": fit.window.state_dict(),
         "read_per_step": read_per_step(fit.cursor.loader, engine.world.size),
         "results": engine.results.state_dict(),
+        "gradients_are_reduced": are_reduced(engine.prepared),
         "switches": {} if fit.switches is None else standing.switches.since(fit.switches),
         "ranks": engine.collectives.gather_objects({**_rank_states(engine, fit, standing), "gradients": gradients}),
     }
@@ -113,4 +114,4 @@ def _gradients(engine: Engine) -> dict[str, Tensor]:
     clears_itself = not module.automatic_optimization or engine.hooks.of_module(Hook.OPTIMIZER_ZERO_GRAD) is not None
     if not (engine.progress.window_filled or clears_itself):
         return {}
-    return parts_of(module)
+    return parts_of(engine.prepared, module)

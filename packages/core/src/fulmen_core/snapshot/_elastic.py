@@ -9,7 +9,6 @@ from torch.utils.data import BatchSampler, DataLoader, DistributedSampler
 
 from fulmen_core.data import CombinedLoader, Part, index_sampler, is_indexed
 from fulmen_core.loop import Counter, Engine, Fit, Phase
-from fulmen_core.snapshot._gradients import put_mean, warn_of_lost_window
 from fulmen_interfaces import rank_zero_warn
 
 _BETWEEN = (Phase.BETWEEN_EPOCHS, Phase.EPOCH_ENDED)
@@ -40,12 +39,6 @@ def go_on_elsewhere(engine: Engine, fit: Fit, own: Mapping[str, Any]) -> None:
     if fit.progress.phase not in _BETWEEN:
         told = f"{told} {_position(engine, fit, own)}"
     rank_zero_warn(told)
-
-
-def go_on_with_window(engine: Engine, fit: Fit, own: Mapping[str, Any]) -> None:
-    """Let the accumulation window that was open, if there was one, go on with the gradients of all who took part."""
-    if fit.progress.window_filled and not put_mean(engine.module, [one["gradients"] for one in own["ranks"]]):
-        warn_of_lost_window()
 
 
 def _position(engine: Engine, fit: Fit, own: Mapping[str, Any]) -> str:

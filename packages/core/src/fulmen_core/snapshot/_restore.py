@@ -14,7 +14,7 @@ from fulmen_core.checkpoint import StoredOptimizer, StoredState
 from fulmen_core.logging import restore_metric_states, restore_training_records
 from fulmen_core.loop import Counter, Engine, Fit, FitProgress, Phase, RunParts
 from fulmen_core.random import RandomStates
-from fulmen_core.snapshot._elastic import go_on_elsewhere, go_on_with_window
+from fulmen_core.snapshot._elastic import go_on_elsewhere
 from fulmen_core.snapshot._gradients import put_back, warn_of_lost_window
 from fulmen_core.snapshot._keys import FORMAT_VERSION, OWN_KEY, SCALER_KEY
 from fulmen_core.snapshot._lightning_loops import progress_from
@@ -191,16 +191,21 @@ def _put_back(engine: Engine, fit: Fit, own: Mapping[str, Any], mine: Mapping[st
     restore_training_records(engine.recorder, module, mine["records"], device=engine.device)
     restore_metric_states(module, mine["metrics"])
     _put_back_shared(engine, fit, own)
-    put_back(module, mine["gradients"])
-    if fit.progress.window_filled and not mine["gradients"]:
-        warn_of_lost_window()
+    _put_back_gradients(engine, fit, own, engine.world.rank)
     RandomStates(engine.accelerator).restore(mine["data"]["random"])
 
 
 def _put_back_elsewhere(engine: Engine, fit: Fit, own: Mapping[str, Any]) -> None:
     """Likewise, where the number of processes is another."""
     _put_back_shared(engine, fit, own)
-    go_on_with_window(engine, fit, own)
+    _put_back_gradients(engine, fit, own, None)
+
+
+def _put_back_gradients(engine: Engine, fit: Fit, own: Mapping[str, Any], rank: int | None) -> None:
+    ranks, reduced = [one["gradients"] for one in own["ranks"]], own.get("gradients_are_reduced", False)
+    there = put_back(engine.prepared, engine.module, ranks, reduced=reduced, rank=rank)
+    if fit.progress.window_filled and not there:
+        warn_of_lost_window()
 
 
 def _put_back_shared(engine: Engine, fit: Fit, own: Mapping[str, Any]) -> None:
