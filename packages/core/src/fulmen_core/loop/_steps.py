@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -44,7 +45,7 @@ def bind_step(step: Hook, entry: StepEntry, prepared: PreparedModel, *, loaders:
     """
     own: StepCall = getattr(entry.module, step.value)
     wrapper = prepared.training_module if step is Hook.TRAINING_STEP else prepared.evaluation_module
-    call = own if wrapper is entry else _through(wrapper, step)
+    call = own if wrapper is entry else partial(wrapper, step)
     wanted = 2 + extra + (1 if loaders > 1 else 0)
     accepted = accepted_arguments(own)
     if _ITERATOR in inspect.signature(own).parameters:
@@ -76,13 +77,6 @@ def _required_arguments(function: StepCall) -> int:
 def _positional(function: StepCall) -> list[inspect.Parameter]:
     parameters = inspect.signature(function).parameters.values()
     return [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
-
-
-def _through(wrapper: nn.Module, step: Hook) -> StepCall:
-    def call(*args: Any) -> Any:
-        return wrapper(step, *args)
-
-    return call
 
 
 def _batch_only(step: StepCall) -> StepCall:
