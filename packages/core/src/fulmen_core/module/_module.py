@@ -260,8 +260,8 @@ class LightningModule(ModuleHooks, DataHooks, HyperparametersMixin, ExportMethod
         """Log several values at once: a mapping or a torchmetrics collection; the rest is as for `log`."""
         if not hasattr(dictionary, "items"):  # a collection of torchmetrics has them, too, and is no mapping
             raise LoggingError(
-                f"`self.log_dict` was given a {type(dictionary).__name__}. Give a dict of values by name, or a collection "
-                "of torchmetrics; `self.log` logs a single value."
+                f"`self.log_dict` was given a {type(dictionary).__name__}. Give a dict of values by name, or a "
+                "collection of torchmetrics; `self.log` logs a single value."
             )
         for name, value in dictionary.items():
             self.log(name, value, *args, **kwargs)

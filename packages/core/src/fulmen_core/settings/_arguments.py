@@ -74,7 +74,7 @@ def _limit(value: object) -> int | float:
 
 
 def _interval(value: object) -> int | float | timedelta | Every:
-    every = _every(value)
+    every = _every(value, "Without a unit, an int counts batches and a float is a share of an epoch.")
     if every is not None:
         return every
     if isinstance(value, (str, Mapping, timedelta)):
@@ -89,7 +89,7 @@ def _interval(value: object) -> int | float | timedelta | Every:
 
 
 def _log_interval(value: object) -> int | Every:
-    every = _every(value)
+    every = _every(value, "Without a unit, an int counts steps.")
     if every is not None:
         return every
     number = _plain(value)
@@ -98,8 +98,8 @@ def _log_interval(value: object) -> int | Every:
     return number
 
 
-def _every(value: object) -> Every | None:
-    """Return an interval with a unit; None where it is written in another way."""
+def _every(value: object, without: str) -> Every | None:
+    """Return an interval with a unit; None where it is written in another way. `without` says what numbers mean."""
     if isinstance(value, Every):
         return value
     if not isinstance(value, str) or parses_as_clock(value):
@@ -107,7 +107,7 @@ def _every(value: object) -> Every | None:
     try:
         return Every.parse(value)
     except ValueError as error:
-        raise Refused(str(error)) from None
+        raise Refused(str(error), without) from None
 
 
 def _duration(value: object) -> timedelta:
@@ -116,10 +116,10 @@ def _duration(value: object) -> timedelta:
     try:
         duration = parse_duration(value)
     except (TypeError, ValueError, OverflowError):
-        hint = f"Write 'days:hours:minutes:seconds', or a dictionary with {', '.join(UNITS)}."
+        hint = f"Write '12 h', 'days:hours:minutes:seconds', or a dictionary with {', '.join(UNITS)}."
         raise Refused("That is no length of time.", hint) from None
     if duration < timedelta(0):
-        raise Refused("A length of time is not negative.")
+        raise Refused("A length of time is not negative.", "Write '12 h', or leave it out.")
     return duration
 
 
@@ -230,7 +230,7 @@ SHAPES: Mapping[str, Shape] = {
     "min_epochs": _LEAST,
     "max_steps": Shape(OrUnlimited, _UNLIMITED, 1000),
     "min_steps": _LEAST,
-    "max_time": Shape(MaybeDuration, "a length of time", "00:12:00:00"),
+    "max_time": Shape(MaybeDuration, "a length of time", "12 h"),
     **dict.fromkeys(
         ["limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches"],
         Shape(MaybeBatches, _LIMIT, 0.25),

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 
+from fulmen_interfaces import Every
+
 UNITS = ("weeks", "days", "hours", "minutes", "seconds")
 _CLOCK = re.compile(r"(\d+):(\d+):(\d+):(\d+)")
 
@@ -16,7 +18,7 @@ def parses_as_clock(text: str) -> bool:
 
 
 def parse_duration(value: str | Mapping[str, float] | timedelta) -> timedelta:
-    """Return the time that `"days:hours:minutes:seconds"` or a dictionary of units means.
+    """Return the time that `"days:hours:minutes:seconds"`, `"12 h"` or a dictionary of units means.
 
     Raises ValueError or TypeError where it means none.
     """
@@ -25,7 +27,10 @@ def parse_duration(value: str | Mapping[str, float] | timedelta) -> timedelta:
     if isinstance(value, Mapping):
         return timedelta(**value)
     clock = _CLOCK.fullmatch(value.strip())
-    if clock is None:
+    if clock is not None:
+        days, hours, minutes, seconds = map(int, clock.groups())
+        return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    time = Every.parse(value).time
+    if time is None:
         raise ValueError(value)
-    days, hours, minutes, seconds = map(int, clock.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    return time

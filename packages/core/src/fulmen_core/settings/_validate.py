@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -11,6 +12,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from fulmen_core.settings._arguments import SHAPES, Refused
 from fulmen_interfaces import Problem
+
+_WORDS: Mapping[str, object] = {
+    **dict.fromkeys(["true", "yes", "on"], True),
+    **dict.fromkeys(["false", "no", "off"], False),
+    **dict.fromkeys(["inf", "infinity", "unlimited"], -1),
+    "none": None,
+}
+"""What words stand for that were given where there is a better way to say it."""
 
 
 def validate(given: dict[str, object]) -> tuple[dict[str, Any], list[Problem]]:
@@ -45,16 +54,20 @@ def _problem(argument: str, value: object, error: ValidationError) -> Problem:
 def _readings(value: object) -> Iterator[object]:
     """What a value of the wrong type may have been meant to be."""
     if isinstance(value, str):
-        yield from _literals(value.strip())
+        yield from _readings_of_text(value.strip().lower())
+    elif value is None or (isinstance(value, float) and math.isinf(value)):
+        yield -1
     elif isinstance(value, float) and value.is_integer():
         yield int(value)
-    elif value in (0, 1) and not isinstance(value, bool):
+    elif type(value) is int and value in (0, 1):
         yield bool(value)
 
 
-def _literals(text: str) -> Iterator[object]:
+def _readings_of_text(text: str) -> Iterator[object]:
+    if text in _WORDS:
+        yield _WORDS[text]
     try:
-        yield ast.literal_eval(text.capitalize() if text.lower() in ("true", "false", "none") else text)
+        yield float(text[:-1]) / 100 if text.endswith("%") else ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return
 
