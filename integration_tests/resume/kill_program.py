@@ -173,7 +173,7 @@ def main(plan: dict[str, Any]) -> dict[str, Any]:
     """Kill as often as planned, then let the run come to its end."""
     torch.optim.Adam([torch.zeros(1)])  # what the first optimizer imports, each process would import again
     folder, draw = Path(plan["folder"]), random.Random(plan["seed"])
-    how, kills, wrong, amid = HOW[plan["how"]], 0, [], 0
+    how, kills, runs, wrong, amid = HOW[plan["how"]], 0, 0, [], 0
     (folder / "whole").mkdir()
     assert os.waitpid(forked(lambda: train(folder / "whole", plan["ballast"])), 0)[1] == 0
     cut = folder / "cut0"
@@ -182,7 +182,8 @@ def main(plan: dict[str, Any]) -> dict[str, Any]:
         status = how(forked(partial(train, cut, plan["ballast"])), draw, cut)
         if status == 0:  # it was done before the kill: begin another run
             wrong += different(folder / "whole", cut)
-            cut = folder / f"cut{kills}-again"
+            runs += 1
+            cut = folder / f"cut{runs}"
             cut.mkdir()
             continue
         if not os.WIFSIGNALED(status):
