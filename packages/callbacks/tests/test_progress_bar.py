@@ -1,3 +1,5 @@
+"""Progress bars: what they draw on real terminals, what they write to files, and how often."""
+
 from __future__ import annotations
 
 import fcntl
@@ -14,7 +16,7 @@ import termios
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -307,7 +309,7 @@ def test_evaluations_leave_one_line_in_a_log_file(make_trainer: Any, module: Any
     assert re.fullmatch(r"Testing: 1 batch, 0:00:00 elapsed, .*it/s \| acc: 0\.25\n", capsys.readouterr().out)
 
 
-def on_a_terminal(bar: str, ending: str) -> str:
+def on_a_terminal(bar: str, ending: str = "pass", *, width: int = 100) -> str:
     """Run two epochs on a pseudo-terminal and return all that was written to it."""
     program = textwrap.dedent(
         f"""
@@ -328,7 +330,7 @@ def on_a_terminal(bar: str, ending: str) -> str:
         """
     )
     leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
     environment = {**os.environ, "TERM": "xterm"}
     process = subprocess.Popen([sys.executable, "-c", program], stdout=follower, stderr=follower, env=environment)
     os.close(follower)
@@ -356,12 +358,40 @@ def test_on_a_terminal_rich_draws_and_gives_the_cursor_back(ending: str) -> None
     assert written.rfind("\x1b[?25h") > written.rfind("\x1b[?25l") > -1
 
 
+def test_on_a_narrow_terminal_each_bar_keeps_to_its_line() -> None:
+    written = on_a_terminal("RichProgressBar()", width=40)
+    assert "Epoch 1/1" in written
+    lines = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", written).replace("\r", "\n").split("\n")
+    assert all(re.search(r"\d/\d.*\d:\d\d • ", line) for line in lines if "•" in line)
+
+
 def test_on_a_terminal_tqdm_draws() -> None:
     pytest.importorskip("tqdm")
-    written = on_a_terminal("TQDMProgressBar()", "pass")
+    written = on_a_terminal("TQDMProgressBar()")
     assert "Epoch 1/1: 100%" in written
     assert "loss: 0.125" in written
     assert "[bold]printed[/bold]" in written
+    assert not re.search(r"Validation[^\r\n]*loss", written)  # beside training they stand already
+
+
+def test_bars_of_tqdm_can_be_changed_while_they_are_shown(make_trainer: Any, module: Any) -> None:
+    pytest.importorskip("tqdm")
+
+    class Counted(TQDMProgressBar):
+        descriptions: ClassVar[list[str]] = []
+
+        def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+            super().on_train_epoch_start(trainer, pl_module)
+            self.train_progress_bar.set_description(f"Epoch {trainer.current_epoch + 1} of {trainer.max_epochs}")
+            self.descriptions.append(self.train_progress_bar.desc)
+
+    bar = Counted()
+    bar.is_on_a_screen = lambda: True  # type: ignore[method-assign]
+    fit(bar, make_trainer(max_epochs=2), module)
+    assert bar.descriptions == ["Epoch 1 of 2: ", "Epoch 2 of 2: "]
+    fit(Counted(refresh_rate=0), make_trainer(max_epochs=1), module)
+    assert len(bar.descriptions) == 3
+    assert all(one.disable for one in (bar.val_progress_bar, bar.test_progress_bar, bar.predict_progress_bar))
 
 
 def test_tqdm_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch, make_trainer: Any, module: Any) -> None:

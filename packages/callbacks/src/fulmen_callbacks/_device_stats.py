@@ -56,7 +56,7 @@ class DeviceStatsMonitor(Callback):
         if not trainer.is_global_zero:
             return
         stats = self._stats(trainer)
-        for logger in trainer.loggers:
+        for logger in trainer.loggers if stats else ():
             prefix = f"{type(self).__qualname__}.{hook}{logger.group_separator}"
             logger.log_metrics({prefix + name: value for name, value in stats.items()}, step=step)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from fulmen_callbacks._progress._painter import Bar, Metrics, clock, metric_text, speed
@@ -88,7 +89,7 @@ class _Bars(Progress):
 class _BatchColumn(ProgressColumn):
     def __init__(self, style: str) -> None:
         self._style = style
-        super().__init__()
+        super().__init__(Column(no_wrap=True))
 
     def render(self, task: Task) -> Text:
         total = "–" if task.total is None else f"{task.total:.0f}"
@@ -98,7 +99,7 @@ class _BatchColumn(ProgressColumn):
 class _TimeColumn(ProgressColumn):
     def __init__(self, style: str) -> None:
         self._style = style
-        super().__init__()
+        super().__init__(Column(no_wrap=True))
 
     def render(self, task: Task) -> Text:
         elapsed = task.finished_time if task.finished else task.elapsed
@@ -109,7 +110,7 @@ class _TimeColumn(ProgressColumn):
 class _SpeedColumn(ProgressColumn):
     def __init__(self, style: str) -> None:
         self._style = style
-        super().__init__()
+        super().__init__(Column(no_wrap=True))
 
     def render(self, task: Task) -> Text:
         return Text(speed(task.finished_speed or task.speed or 0.0), style=self._style)
@@ -118,7 +119,7 @@ class _SpeedColumn(ProgressColumn):
 def default_columns(theme: RichProgressBarTheme) -> list[ProgressColumn]:
     """Return description, bar, batches, time gone and to go, and speed."""
     return [
-        TextColumn("{task.description}", style=theme.description or "none"),
+        TextColumn("{task.description}", style=theme.description or "none", table_column=Column(no_wrap=True)),
         BarColumn(
             bar_width=None,
             complete_style=theme.progress_bar,

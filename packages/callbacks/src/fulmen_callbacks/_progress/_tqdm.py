@@ -46,8 +46,33 @@ class TQDMProgressBar(DrawnProgressBar):
         """Return the bar of prediction."""
         return self._new_bar(position=0, leave=True)
 
+    @property
+    def train_progress_bar(self) -> tqdm[Any]:
+        """The bar of training; one that shows nothing where none is drawn. So are the others."""
+        return self._drawn(Bar.TRAIN)
+
+    @property
+    def val_progress_bar(self) -> tqdm[Any]:
+        """The bar of validation, or of the sanity check."""
+        return self._drawn(Bar.VALIDATION, Bar.SANITY)
+
+    @property
+    def test_progress_bar(self) -> tqdm[Any]:
+        """The bar of testing."""
+        return self._drawn(Bar.TEST)
+
+    @property
+    def predict_progress_bar(self) -> tqdm[Any]:
+        """The bar of prediction."""
+        return self._drawn(Bar.PREDICT)
+
     def make_painter(self) -> Painter:
         return TqdmPainter(self, leave=self._leave)
+
+    def _drawn(self, *bars: Bar) -> tqdm[Any]:
+        drawn = self._painter.bars if isinstance(self._painter, TqdmPainter) else {}
+        found = next((drawn[bar] for bar in bars if bar in drawn), None)
+        return _import_tqdm()(disable=True) if found is None else found
 
     def _new_bar(self, *, position: int, leave: bool) -> tqdm[Any]:
         tqdm = _import_tqdm()
@@ -73,35 +98,37 @@ class TqdmPainter:
             Bar.PREDICT: owner.init_predict_tqdm,
         }
         self._leave = leave
-        self._bars: dict[Bar, tqdm[Any]] = {}
+        self.bars: dict[Bar, tqdm[Any]] = {}
+        """What is on the screen."""
 
     def open(self, bar: Bar, description: str, total: float | None, done: int = 0) -> None:
-        if bar not in self._bars:
-            self._bars[bar] = self._make[bar]()
-        shown = self._bars[bar]
+        if bar not in self.bars:
+            self.bars[bar] = self._make[bar]()
+        shown = self.bars[bar]
+        shown.set_description(description, refresh=False)
         shown.reset(None if total is None else int(total))
         shown.initial = shown.n = done
-        shown.set_description(description)
 
     def update(self, bar: Bar, done: int, metrics: Metrics) -> None:
-        if bar in self._bars:
-            shown = self._bars[bar]
+        if bar in self.bars:
+            shown = self.bars[bar]
             shown.n = done
-            shown.set_postfix_str(", ".join(metric_text(*item) for item in metrics.items()), refresh=False)
+            if bar is Bar.TRAIN or Bar.TRAIN not in self.bars:  # below that of training a bar need not repeat them
+                shown.set_postfix_str(", ".join(metric_text(*item) for item in metrics.items()), refresh=False)
             shown.refresh()
 
     def close(self, bar: Bar, done: int, metrics: Metrics, *, keep: bool) -> None:
         self.update(bar, done, metrics)
-        if bar in self._bars and (self._leave or not keep):
-            self._bars.pop(bar).close()
+        if bar in self.bars and (self._leave or not keep):
+            self.bars.pop(bar).close()
 
     def print(self, *args: Any, sep: str = " ", end: str = "\n", flush: bool = False) -> None:
         _import_tqdm().write(sep.join(map(str, args)), file=sys.stdout, end=end)
 
     def stop(self) -> None:
-        for bar in self._bars.values():
+        for bar in self.bars.values():
             bar.close()
-        self._bars.clear()
+        self.bars.clear()
 
 
 def _import_tqdm() -> Any:
