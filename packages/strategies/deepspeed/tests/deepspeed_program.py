@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ QUIET = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_mo
 STAGES = (1, 2, 3)
 PRECISIONS = ("32-true", "bf16-mixed", "bf16-true")
 CLIP, WINDOW, EPOCHS = 0.3, 2, 2
+USED, WITHOUT_LOSS = (True, False, False, True, False, False, True, True), 7
+"""In which of the batches of two epochs some layers have a part, and which has no loss."""
 
 
 class Regression(LightningModule):
@@ -90,6 +93,46 @@ class ByHand(Regression):
         optimizer.step()
 
 
+class Saving(Regression):
+    """Saves when two of three batches of a window have run."""
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.save_to is not None and self.current_epoch == 1 and batch_idx == 1:
+            self.trainer.save_checkpoint(self.save_to)
+
+
+class Sparse(Regression):
+    """Has layers that are not part of each loss, and losses that are left out."""
+
+    number = 0
+
+    def forward(self, features: Tensor) -> Tensor:
+        hidden = torch.tanh(self.body(features * self.frozen)) + self.offset
+        if USED[self.number]:
+            hidden = torch.tanh(self.again(torch.tanh(self.middle(hidden))))
+        result: Tensor = self.head(hidden).squeeze(1)
+        return result
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:  # type: ignore[override]
+        self.number = 4 * self.current_epoch + batch_idx
+        return None if self.number == WITHOUT_LOSS else super().training_step(batch, batch_idx)
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class AfterTwo(ByHand):
+    """Adds up the gradients of two batches, and of two losses of each, by hand."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:  # type: ignore[override]
+        optimizer = self.optimizers()
+        for loss in ((self(batch[1]) - batch[2]).pow(2), (self(batch[1]) - batch[2]).abs()):
+            self.manual_backward(loss.mean() / 2)
+        if batch_idx % 2:
+            optimizer.step()
+            optimizer.zero_grad()
+
+
 class Pieces(Regression):
     """Makes a large part where the strategy says."""
 
@@ -103,6 +146,19 @@ class Pieces(Regression):
         torch.manual_seed(7)
         self.body = nn.Linear(3, 5)
         self.shapes.append(list(self.body.weight.shape))
+
+
+class Stream:
+    """Batches of three for this rank, without saying how many there are."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __iter__(self) -> Iterator[list[Tensor]]:
+        first = 3 * int(os.environ["RANK"])
+        values = samples(24).tensors
+        for number in range(self.count):
+            yield [value[6 * number + first : 6 * number + first + 3] for value in values]
 
 
 def samples(count: int) -> TensorDataset:
@@ -198,14 +254,85 @@ def evaluation_in_pieces(gather: bool) -> dict[str, Any]:
     return {"results": results, "shapes": module.shapes, "weights": weights(module)}
 
 
+def on_host(stage: int) -> dict[str, Any]:
+    return {"offload_optimizer": True, **({"offload_parameters": True} if stage == 3 else {})}
+
+
 def offloaded(stage: int) -> dict[str, list[float]]:
-    settings: dict[str, Any] = {"offload_optimizer": True, "config": {"zero_force_ds_cpu_optimizer": False}}
-    if stage == 3:
-        settings["offload_parameters"] = True
     module = made()
     how = {"max_epochs": EPOCHS, "accumulate_grad_batches": WINDOW, "gradient_clip_val": CLIP}
-    trainer(stage, settings=settings, **how).fit(module, loader())
+    trainer(stage, settings=on_host(stage), **how).fit(module, loader())
     return weights(module)
+
+
+def cut(stage: int, file: Path, settings: dict[str, Any] | None = None, precision: str = "32-true") -> dict[str, Any]:
+    """Train without a break, and once more from a file that is written while a window is open."""
+    how: dict[str, Any] = {"max_epochs": EPOCHS, "accumulate_grad_batches": 3, "gradient_clip_val": CLIP}
+    how |= {"precision": precision, "settings": settings}
+    found = {}
+    for word, seed, path, resumed in (
+        ("whole", None, None, None),
+        ("saving", None, file, None),
+        ("on", 99, None, file),
+    ):
+        module = made(Saving, seed)
+        module.save_to = path
+        trainer(stage, **how).fit(module, loader(), ckpt_path=resumed)
+        found[word] = weights(module)
+    return found
+
+
+def elsewhere(stage: int, file: Path) -> dict[str, list[float]]:
+    """Go on from a window that another stage left open."""
+    module = made(Saving, seed=99)
+    how = {"max_epochs": EPOCHS, "accumulate_grad_batches": 3, "gradient_clip_val": CLIP}
+    trainer(stage, **how).fit(module, loader(), ckpt_path=file)
+    return weights(module)
+
+
+def unforeseen_end(stage: int, settings: dict[str, Any] | None) -> dict[str, list[float]]:
+    """Read three batches, of which nobody knows that they are no four."""
+    module = made()
+    how = {"max_epochs": 2, "accumulate_grad_batches": WINDOW, "gradient_clip_val": CLIP, "settings": settings}
+    trainer(stage, **how).fit(module, Stream(3))
+    return weights(module)
+
+
+def sparse(stage: int, settings: dict[str, Any] | None) -> dict[str, list[float]]:
+    module = made(Sparse)
+    how = {"max_epochs": 2, "accumulate_grad_batches": WINDOW, "gradient_clip_val": CLIP, "settings": settings}
+    trainer(stage, **how).fit(module, loader())
+    return weights(module)
+
+
+def after_two(stage: int, settings: dict[str, Any] | None) -> dict[str, list[float]]:
+    module = made(AfterTwo)
+    trainer(stage, max_epochs=1, settings=settings).fit(module, loader())
+    return weights(module)
+
+
+def windows(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for stage in STAGES:
+        for word, settings in (("", None), (" on host", on_host(stage))):
+            found[f"cut {stage}{word}"] = cut(stage, folder / f"cut{stage}{word}.ckpt", settings)
+            found[f"stream {stage}{word}"] = unforeseen_end(stage, settings)
+            found[f"sparse {stage}{word}"] = sparse(stage, settings)
+            found[f"two {stage}{word}"] = after_two(stage, settings)
+        for precision in ("bf16-mixed", "bf16-true"):
+            found[f"cut {stage} {precision}"] = cut(stage, folder / f"cut{stage}-{precision}.ckpt", None, precision)
+        gc.freeze()
+    kept = {
+        "state_dict_type": "sharded",
+        "config": {"bf16": {"enabled": True}, "data_types": {"grad_accum_dtype": "fp32"}},
+    }
+    for stage in (1, 2):
+        settings = kept | (on_host(1) if stage == 1 else {})
+        found[f"cut {stage} apart"] = cut(stage, folder / f"cut{stage}apart", settings, "bf16-mixed")
+    found["cut 3 apart"] = cut(3, folder / "cut3apart", {"state_dict_type": "sharded"})
+    for stage in STAGES:
+        found[f"elsewhere {stage}"] = elsewhere(stage, folder / f"cut{stage % 3 + 1}.ckpt")
+    return found
 
 
 def masters(stage: int, file: Path | None = None) -> dict[str, list[float]]:
@@ -274,7 +401,7 @@ def rest(folder: Path) -> dict[str, Any]:
 
 
 def main(folder: Path) -> None:
-    parts = {"training": training, "state": state, "rest": rest}
+    parts = {"training": training, "state": state, "rest": rest, "windows": windows}
     chosen = sys.argv[2].split(",") if len(sys.argv) > 2 else list(parts)
     found: dict[str, Any] = {}
     for name in chosen:

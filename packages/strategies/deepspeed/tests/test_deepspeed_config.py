@@ -124,8 +124,13 @@ def test_settings_become_entries_of_the_config_that_was_given() -> None:
         ({"zero_optimization": {"stage": 2, "reduce_buckets": 3}}, {}, "config['zero_optimization']['reduce_buckets']"),
         ({"bf16": {"enable": True}}, {}, "config['bf16']['enable']"),
         ({"optimizer": {"type": "Adam"}}, {}, "configure_optimizers"),
+        (
+            {"zero_optimization": {"stage": 1}, "data_types": {"grad_accum_dtype": "fp32"}},
+            {"precision": "bf16-true"},
+            "config['data_types']['grad_accum_dtype']",
+        ),
     ],
-    ids=["clipping", "accumulation", "fp16", "bf16", "autocast", "zero", "section", "optimizer"],
+    ids=["clipping", "accumulation", "fp16", "bf16", "autocast", "zero", "section", "optimizer", "sums"],
 )
 def test_a_config_that_says_otherwise_than_the_trainer_is_refused(
     config: dict[str, Any], arguments: dict[str, Any], argument: str
@@ -156,10 +161,20 @@ def test_optimizers_that_zero_cannot_step_are_refused(make: Callable[[nn.Module]
     assert remedy
 
 
-def test_offloading_names_the_optimizers_that_can_be() -> None:
-    ((_, _, remedy),) = problems(lambda: fit(Small(), DeepSpeedStrategy(offload_optimizer=True)))
+def test_an_optimizer_that_cannot_be_offloaded_is_refused_where_the_config_insists() -> None:
+    strategy = DeepSpeedStrategy(offload_optimizer=True, config={"zero_force_ds_cpu_optimizer": True})
+    ((argument, _, remedy),) = problems(lambda: fit(Small(), strategy))
+    assert argument == "configure_optimizers"
     assert "DeepSpeedCPUAdam" in remedy
     assert "zero_force_ds_cpu_optimizer" in remedy
+
+
+@pytest.mark.parametrize(("kind", "warnings"), [(torch.optim.Adam, 1), (torch.optim.SGD, 0)])
+def test_a_faster_optimizer_is_named_once_where_there_is_one(
+    kind: type[torch.optim.Optimizer], warnings: int, recwarn: pytest.WarningsRecorder
+) -> None:
+    fit(Small(lambda one: kind(one.parameters(), lr=0.1)), DeepSpeedStrategy(offload_optimizer=True))  # type: ignore[call-arg]
+    assert sum("DeepSpeedCPUAdam" in str(one.message) for one in recwarn) == warnings
 
 
 def test_backward_of_more_than_a_loss_is_refused() -> None:
@@ -295,13 +310,3 @@ def test_the_state_of_the_loss_scaler_fits_torchs() -> None:
     load_scaler_state(other, theirs.state_dict())
     assert other.cur_scale == 2.0**15
     assert scaler_state(LossScaler(1.0)) == {}
-
-
-def test_saving_within_a_window_says_what_is_left_out(tmp_path: Path) -> None:
-    class Saving(Small):
-        def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-            if batch_idx == 0:
-                self.trainer.save_checkpoint(tmp_path / "within.ckpt")
-
-    with pytest.warns(UserWarning, match="within an accumulation window"):
-        fit(Saving(), DeepSpeedStrategy(), accumulate_grad_batches=2)

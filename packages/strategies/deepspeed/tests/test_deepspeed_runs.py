@@ -2,114 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
-import subprocess
-import sys
-import time
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import deepspeed_program as program
 import pytest
 import torch
 from deepspeed.runtime.lr_schedules import WarmupLR
+from deepspeed_truth import TOLERANCES, PlainLoop, assert_close, whole_run
 from torch import nn
 
 from fulmen_core import consolidate_checkpoint
 
-PROGRAM = Path(__file__).parent / "deepspeed_program.py"
-STAGES = (1, 2, 3)
-PATIENCE = 280.0
-"""Seconds that the program may take on a busy machine."""
-TOLERANCES = {"32-true": 2e-6, "bf16-mixed": 2e-3, "bf16-true": 0.02}
-"""Adam makes much of the rounding of small gradients."""
-
-
-def load_program() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("deepspeed_program", PROGRAM)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-program = load_program()
+STAGES = program.STAGES
 Ranks = list[dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the program wrote on two ranks. It runs once, also where several pytest workers share these tests."""
-    base = tmp_path_factory.getbasetemp()
-    found = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "deepspeed"
-    outcome = found / "outcome.txt"
-    try:
-        found.mkdir()
-    except FileExistsError:
-        end = time.monotonic() + PATIENCE
-        while not outcome.exists() and time.monotonic() < end:
-            time.sleep(0.2)
-    else:
-        command = [sys.executable, str(PROGRAM), str(found)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-        part = found / "outcome.part"
-        part.write_text(done.stderr if done.returncode else "")
-        part.rename(outcome)
-    assert outcome.read_text() == ""
-    return found
-
-
-@pytest.fixture(scope="module")
-def ranks(folder: Path) -> Ranks:
-    return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in (0, 1)]
-
-
-class PlainLoop:
-    """The same training by torch alone, on batches of six: what two ranks read three each of."""
-
-    def __init__(self, module: Any, precision: str = "32-true", *, clip: float | None = None, window: int = 1) -> None:
-        self.module, self.precision, self.clip, self.window = module, precision, clip, window
-        if precision == "bf16-true":
-            module.to(torch.bfloat16)
-        made = module.configure_optimizers()
-        self.optimizer = made["optimizer"] if made else None
-        self.scheduler: Any = made["lr_scheduler"]["scheduler"] if made else None
-
-    def train(self, batches: range) -> dict[str, list[float]]:
-        for number in batches:
-            (self.loss(number % 4) / self.window).backward()
-            if number % self.window == self.window - 1:
-                self.step()
-        return program.weights(self.module)
-
-    def loss(self, number: int) -> torch.Tensor:
-        features, targets = (values[6 * number : 6 * number + 6] for values in program.samples(24).tensors[1:])
-        if self.precision == "bf16-true":
-            features, targets = features.bfloat16(), targets.bfloat16()
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16-mixed", cache_enabled=False):
-            halves = [(self.module(features[part]) - targets[part]).pow(2).mean() for part in (slice(3), slice(3, 6))]
-        return (halves[0] + halves[1]) / 2
-
-    def step(self) -> None:
-        if self.clip is not None:
-            nn.utils.clip_grad_norm_([one for one in self.module.parameters() if one.requires_grad], self.clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        if self.scheduler is not None:
-            self.scheduler.step()
-
-
-def whole_run(precision: str = "32-true") -> PlainLoop:
-    return PlainLoop(program.made(seed=0), precision, clip=program.CLIP, window=program.WINDOW)
-
-
-def assert_close(actual: dict[str, list[float]], expected: dict[str, list[float]], tolerance: float) -> None:
-    assert list(actual) == list(expected)
-    for name, values in expected.items():
-        assert actual[name] == pytest.approx(values, abs=tolerance), name
 
 
 @pytest.fixture(scope="module")

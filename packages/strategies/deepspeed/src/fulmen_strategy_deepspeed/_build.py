@@ -42,6 +42,9 @@ def complete(config: dict[str, Any], device_type: str) -> None:
     config["gradient_accumulation_steps"] = 1  # losses come divided by the window's size
     config.setdefault("train_micro_batch_size_per_gpu", 1)
     config.setdefault("gradient_clipping", 0.0)  # left out, DeepSpeed would clip
+    config.setdefault(
+        "zero_force_ds_cpu_optimizer", False
+    )  # left out, it would take no other where states are offloaded
     zero = config["zero_optimization"]
     if zero["stage"] == 3 and device_type == "cpu":
         zero.setdefault("memory_efficient_linear", False)  # it would save device memory by replacing F.linear

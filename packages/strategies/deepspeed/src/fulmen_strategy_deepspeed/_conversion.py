@@ -11,6 +11,7 @@ import torch
 
 from fulmen_interfaces import DType, Precision
 from fulmen_strategy_deepspeed._model import Conversions
+from fulmen_strategy_deepspeed._optimizers import is_offloading
 
 TORCH_DTYPES = {DType.FLOAT32: torch.float32, DType.FLOAT16: torch.float16, DType.BFLOAT16: torch.bfloat16}
 _WORDS = {DType.FLOAT16: "fp16", DType.BFLOAT16: "bf16"}
@@ -21,7 +22,7 @@ def apply_precision(config: dict[str, Any], precision: Precision, device_type: s
 
     32-true needs nothing. Under bf16-mixed weights stay float32 and the engine uses autocast; if the config enables
     bf16, or under 16-mixed, weights are rounded to the low type and kept in float32 once more. Under bf16-true there
-    is nothing but bfloat16.
+    is nothing but bfloat16, unless states are offloaded: DeepSpeed keeps float32 in the host's memory.
     """
     policy = precision.policy
     word = _WORDS.get(policy.compute)
@@ -30,7 +31,8 @@ def apply_precision(config: dict[str, Any], precision: Precision, device_type: s
         return Conversions()
     section = config.setdefault(word, {})
     if not policy.autocast:
-        _default(section, enabled=True, bf16_master_weights_and_grads=True, bf16_optimizer_states=True)
+        alone = not is_offloading(config)
+        _default(section, enabled=True, bf16_master_weights_and_grads=alone, bf16_optimizer_states=alone)
         masters = not section["bf16_master_weights_and_grads"]
         return Conversions(
             forward_context=precision.forward_context(device_type),

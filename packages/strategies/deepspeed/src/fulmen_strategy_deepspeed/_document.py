@@ -14,6 +14,8 @@ PATH_VARIABLE = "PL_DEEPSPEED_CONFIG_PATH"
 """Names a config file where none was given."""
 
 _BATCHES = "How many samples a step sees follows from the loaders, `devices` and `accumulate_grad_batches`."
+_FLOAT32 = ("fp32", "float32", "float", "torch.float32")
+"""DeepSpeed's words for it."""
 _REFUSED = {
     "train_batch_size": (_BATCHES, "Leave it out."),
     "autotuning": ("It ends the process between its trials.", "Leave it out, and run DeepSpeed's own launcher for it."),
@@ -108,6 +110,16 @@ def contradictions(config: Mapping[str, Any], request: PrepareRequest) -> Iterat
     if config.get("torch_autocast", {}).get("enabled") and not (policy.autocast and policy.compute is DType.BFLOAT16):
         reason = "The config enables torch_autocast, which this precision does not use."
         yield Problem("precision", policy.name, reason, "Write precision='bf16-mixed', or take torch_autocast out.")
+
+
+def undriven(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what would make DeepSpeed step with another optimizer than ZeRO's. The precision is in the config."""
+    zero, wanted = config["zero_optimization"], str(config.get("data_types", {}).get("grad_accum_dtype"))
+    offloaded = zero.get("offload_optimizer", {}).get("device", "none") != "none"
+    if zero["stage"] == 1 and not offloaded and config.get("bf16", {}).get("enabled") and wanted in _FLOAT32:
+        reason = "In stage 1 DeepSpeed adds bfloat16's gradients up in float32 by an optimizer that is not driven here."
+        remedy = "Write stage=2, or take 'grad_accum_dtype' out."
+        yield Problem("config['data_types']['grad_accum_dtype']", wanted, reason, remedy)
 
 
 def raise_if_any(problems: Sequence[Problem]) -> None:

@@ -82,5 +82,5 @@ class Document(_Strict):
     wandb: Section = {}
     weight_quantization: Section = {}
     zero_allow_untested_optimizer: bool = True
-    zero_force_ds_cpu_optimizer: bool = True
+    zero_force_ds_cpu_optimizer: bool = False
     zero_optimization: Section = {}

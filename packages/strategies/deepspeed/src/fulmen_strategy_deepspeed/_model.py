@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -13,13 +13,14 @@ from torch import nn
 from torch.optim import Optimizer
 
 from fulmen_distributed import parameter_names, read_optimizer
-from fulmen_interfaces import GradientClipping, ModuleError, SavedOptimizer, SavedState, StateDictType, rank_zero_warn
-from fulmen_strategy_deepspeed._clipping import bound
+from fulmen_interfaces import GradientClipping, ModuleError, SavedOptimizer, SavedState, StateDictType
 from fulmen_strategy_deepspeed._gathering import Gathering
+from fulmen_strategy_deepspeed._gradients import bound
 from fulmen_strategy_deepspeed._optimizer_state import Groups, OptimizerState
 from fulmen_strategy_deepspeed._pieces import Pieces, resident
 from fulmen_strategy_deepspeed._scaling import load_scaler_state, scaler_state
 from fulmen_strategy_deepspeed._weights import Weights
+from fulmen_strategy_deepspeed._window import Window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +35,11 @@ class Conversions:
 
 @final
 class ZeroModel:
-    """Implements `PreparedModel`, `SupportsJointEvaluation` and `SupportsShardedCheckpoint` over an engine.
+    """Implements `PreparedModel` over an engine.
 
-    The engine is what is called to train; its `backward` and `step` are used. It learns from `no_sync` where a window
-    of accumulation does not end. The losses that it gets are divided already, so it divides nothing.
+    And what is optional: `KeepsOwnGradients`, `SupportsJointEvaluation`, `SupportsShardedCheckpoint`. The engine is
+    what is called to train; its `backward` and `step` are used. The losses that it gets are divided already, so it
+    divides nothing.
     """
 
     def __init__(
@@ -67,14 +69,9 @@ class ZeroModel:
         on_drives = getattr(self._zero, "swap_optimizer", False)
         self._weights = Weights(module, None if on_drives else pieces, masters=conversions.masters)
         self._states = OptimizerState(pieces, groups) if pieces is not None else None
-        flats = [flat for flat, _ in pieces.groups] if pieces is not None else []
-        self._held_gradients = [(flat, flat.grad) for flat in flats if flat.grad is not None]
-        """Where states are offloaded, gradients are gathered in the host's memory in tensors that stay."""
+        self._window = Window(engine, pieces, stage=stage) if pieces is not None else None
         self._gathering = Gathering(engine, enabled=gather and stage == 3)
         self._names = parameter_names(module)
-        self._has_gradients = False
-        if groups:
-            engine.set_gradient_accumulation_boundary(True)
 
     # -- training ------------------------------------------------------------------------------------------------------
 
@@ -87,37 +84,35 @@ class ZeroModel:
                 f"`backward` was called with {names}, but DeepSpeed's engine computes gradients of a scalar loss and "
                 "takes `retain_graph` only. Use another strategy, or compute one loss."
             )
-        for flat, gradient in self._held_gradients:
-            if flat.grad is None:  # `zero_grad` of the optimizer took it away
-                flat.grad = gradient.zero_()
-        self._engine.backward(loss, retain_graph=retain)
-        self._has_gradients = True
+        self._trained().backward(loss, retain_graph=retain)
 
-    @contextmanager
-    def no_sync(self) -> Iterator[None]:
-        """Inside, gradients are added up for a later step."""
-        self._engine.set_gradient_accumulation_boundary(False)
-        try:
-            yield
-        finally:
-            self._engine.set_gradient_accumulation_boundary(True)
+    def no_sync(self) -> AbstractContextManager[None]:
+        """Return a context in which gradients are added up for a later step."""
+        return nullcontext() if self._window is None else self._window.left_open()
 
     def unscale_gradients(self, optimizer: Optimizer) -> None:
-        """Do nothing: ZeRO divides by the loss scale in its step, and no `.grad` holds what could be read."""
+        """Let DeepSpeed's own functions find the gradients. ZeRO divides by the loss scale in its step."""
+        self._trained().make_ready()
 
     def clip_gradients(self, optimizer: Optimizer, clipping: GradientClipping) -> torch.Tensor | None:
         """Bound the gradients of the coming step; return their true norm where the bound is one on the norm."""
-        if not self._has_gradients:
-            return None
-        return bound(self._zero, clipping, stage=self._stage)
+        window = self._trained()
+        window.make_ready()
+        return bound(self._zero, clipping, stage=self._stage) if window.filled else None
+
+    def scale_gradients(self, optimizer: Optimizer, factor: float) -> None:
+        """Multiply the gradients of the coming step."""
+        self._trained().multiply(factor)
 
     def step(self, optimizer: Optimizer, closure: Callable[[], Any] | None = None) -> Any:
         """Step. The closure is run once, before, and its value returned. Without gradients nothing happens."""
         loss = closure() if closure is not None else None
-        if self._has_gradients and self._zero is not None:
+        window = self._trained()
+        window.make_ready()
+        if window.filled:
             self._engine.step()
-            self._zero.clip_grad = self._clip_grad
-            self._has_gradients = False
+            self._engine.optimizer.clip_grad = self._clip_grad
+            window.end()
         return loss
 
     # -- evaluation ----------------------------------------------------------------------------------------------------
@@ -139,7 +134,6 @@ class ZeroModel:
 
     def optimizer_state_dict(self, optimizer: Optimizer) -> dict[str, Any]:
         """Return the state that the optimizer alone would have, whole on rank zero."""
-        self._warn_of_gradients()
         return {**self._states_of(optimizer).get(lambda number: 0), **self._scheduler_state()}
 
     def load_optimizer_state_dict(self, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
@@ -171,7 +165,6 @@ class ZeroModel:
 
     def sharded_optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
         """Return the optimizer's state by name; the parameters are shared out among the ranks."""
-        self._warn_of_gradients()
         size, states = dist.get_world_size(), self._states_of(optimizer)
         names = [self._name(number, one) for number, one in enumerate(states.parameters)]
         found = states.get(lambda number: number % size)
@@ -189,6 +182,26 @@ class ZeroModel:
         stand_in = torch.optim.SGD([{"params": list(group)} for group in states.groups], lr=0.0)
         self.load_optimizer_state_dict(optimizer, read_optimizer(stand_in, saved, self._names))
 
+    # -- gradients of an accumulation window -------------------------------------------------------------------------
+
+    @property
+    def gradients_are_reduced(self) -> bool:
+        """Whether they are parts of the mean over all ranks: in stage 1 they are each rank's own at first."""
+        return self._window is not None and self._window.reduced
+
+    def gradient_parts(self) -> dict[str, torch.Tensor]:
+        """Return copies of what this rank has of the gradients so far, by name."""
+        parts = {} if self._window is None else self._window.gradients()
+        return {self._names[one]: part for one, part in parts.items() if one in self._names}
+
+    def load_gradients(self, gradients: Mapping[str, torch.Tensor]) -> None:
+        """Begin with these, to which the next backward pass adds. ValueError where they do not fit."""
+        window = self._trained()
+        named = {name: one for one, name in self._names.items()}
+        if unknown := sorted(set(gradients) - set(named)):
+            raise ValueError(f"there is no parameter {', '.join(unknown)}")
+        window.begin_with((named[name], gradients[name]) for name in gradients if named[name] in window.parameters)
+
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def release(self, *, restore: bool) -> None:
@@ -198,6 +211,11 @@ class ZeroModel:
             self._gathering.give_back(self._module, dict(self._weights.restored()))
             self._weights.restore_buffers()
 
+    def _trained(self) -> Window:
+        if self._window is None:
+            raise ModuleError("The model was prepared for evaluation, so it has no gradients. Train it within a fit.")
+        return self._window
+
     def _states_of(self, optimizer: Optimizer) -> OptimizerState:
         if self._states is None:
             raise ModuleError(
@@ -206,14 +224,6 @@ class ZeroModel:
             )
         resident(self._zero)
         return self._states
-
-    def _warn_of_gradients(self) -> None:
-        if self._has_gradients:
-            rank_zero_warn(
-                "A checkpoint is saved within an accumulation window. ZeRO's gradients of the batches so far lie in "
-                "pieces and are not in it, so who goes on from it steps with the rest of the window alone. Save "
-                "where a step has just ended."
-            )
 
     def _scheduler_state(self) -> dict[str, Any]:
         """What the scheduler of the config needs to go on; it is the engine that steps it."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from fulmen_interfaces import ConfigurationError, Problem
+from fulmen_interfaces import ConfigurationError, Problem, rank_zero_warn
 
 _ONE = "DeepSpeed steps one optimizer"
 
@@ -19,6 +19,21 @@ def check_optimizers(optimizers: Sequence[Optimizer], config: Mapping[str, Any],
     problems = list(_problems(optimizers, config, made_by_engine=made_by_engine))
     if problems:
         raise ConfigurationError(problems)
+
+
+def warn_of_slow_steps(optimizers: Sequence[Optimizer], config: Mapping[str, Any]) -> None:
+    """Say where an optimizer of DeepSpeed's does the same, but faster."""
+    if is_offloading(config) and any(type(one) in (torch.optim.Adam, torch.optim.AdamW) for one in optimizers):
+        rank_zero_warn(
+            "Optimizer states live in the host's memory, where torch's Adam steps slowly. "
+            "`deepspeed.ops.adam.DeepSpeedCPUAdam(...)` computes the same faster; it needs a C++ compiler."
+        )
+
+
+def is_offloading(config: Mapping[str, Any]) -> bool:
+    """Return whether the optimizer's states are to leave the device."""
+    offload: str = config["zero_optimization"].get("offload_optimizer", {}).get("device", "none")
+    return offload != "none"
 
 
 def _problems(optimizers: Sequence[Optimizer], config: Mapping[str, Any], *, made_by_engine: bool) -> Iterator[Problem]:
@@ -49,12 +64,14 @@ def _cannot_step(optimizer: Optimizer, name: str, where: str) -> Iterator[Proble
 
 
 def _cannot_offload(optimizer: Optimizer, name: str, where: str, config: Mapping[str, Any]) -> Iterator[Problem]:
-    offload = config["zero_optimization"].get("offload_optimizer", {}).get("device", "none")
-    forced = config.get("zero_force_ds_cpu_optimizer", True)
-    if offload != "none" and forced and not type(optimizer).__module__.startswith("deepspeed."):
-        reason = "Its states are to live in the host's memory, where DeepSpeed wants an optimizer of its own."
+    if is_offloading(config) and config.get("zero_force_ds_cpu_optimizer", False) and not _is_deepspeeds(optimizer):
+        reason = "Its states are to live in the host's memory, where the config asks for an optimizer of DeepSpeed's."
         remedy = (
-            "Return `deepspeed.ops.adam.DeepSpeedCPUAdam(...)`, which needs a C++ compiler, or write "
-            "config={'zero_force_ds_cpu_optimizer': False} to keep a slower one."
+            "Take 'zero_force_ds_cpu_optimizer' out of the config, or return "
+            "`deepspeed.ops.adam.DeepSpeedCPUAdam(...)`, which needs a C++ compiler."
         )
         yield Problem(where, name, reason, remedy)
+
+
+def _is_deepspeeds(optimizer: Optimizer) -> bool:
+    return type(optimizer).__module__.startswith("deepspeed.")

@@ -26,9 +26,13 @@ class Place:
         """Return the part in a tensor that is laid out as `flat`."""
         return values.narrow(0, self.offset, self.count)
 
+    def of(self, whole: Tensor) -> Tensor:
+        """Return this rank's part of a whole tensor."""
+        return whole.reshape(-1).narrow(0, self.start, self.count)
+
     def write(self, values: Tensor, whole: Tensor) -> None:
         """Put this rank's part of a whole tensor into one that is laid out as `flat`."""
-        self.read(values).copy_(whole.reshape(-1).narrow(0, self.start, self.count))
+        self.read(values).copy_(self.of(whole))
 
 
 @final

@@ -38,10 +38,11 @@ from fulmen_strategy_deepspeed._document import (
     contradictions,
     raise_if_any,
     read_config,
+    undriven,
 )
 from fulmen_strategy_deepspeed._library import load, meet, tell_device, told_device
 from fulmen_strategy_deepspeed._model import ZeroModel
-from fulmen_strategy_deepspeed._optimizers import check_optimizers
+from fulmen_strategy_deepspeed._optimizers import check_optimizers, warn_of_slow_steps
 from fulmen_strategy_deepspeed._pieces import is_in_pieces
 from fulmen_strategy_deepspeed._settings import Settings, merge, unknown_settings
 from fulmen_strategy_deepspeed._whole import whole_model
@@ -144,10 +145,12 @@ class DeepSpeedStrategy:
             synchronise_batchnorm(request.module, placement.device.type)
         config = self.config
         conversions = apply_precision(config, request.precision, placement.device.type)
+        raise_if_any(list(undriven(config)))
         convert(request, conversions)
         optimizers = tuple(request.make_optimizers())
         made_by_engine = "optimizer" in config and request.training
         check_optimizers(optimizers, config, made_by_engine=made_by_engine)
+        warn_of_slow_steps(optimizers, config)
         if not optimizers and not made_by_engine and not self._stays_in_pieces(request.module):
             self._placed.append(request.entry)
             return whole_model(request, placement.device, self._state_dict_type)
