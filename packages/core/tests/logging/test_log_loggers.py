@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -323,12 +325,36 @@ def test_hyper_parameters_are_sent_once_when_the_run_starts() -> None:
     assert silent.hyperparams == []
 
 
-def test_a_trial_run_and_a_bare_one_write_nothing() -> None:
-    for quiet in ({"fast_dev_run": True}, {"barebones": True}):
-        logger = FakeLogger()
-        run = {"logger": logger} if "fast_dev_run" in quiet else {"logger": None}
-        loose = dict.fromkeys(["enable_checkpointing", "enable_progress_bar", "enable_model_summary"])
-        fitted = trainer(**quiet, **run, **loose)
-        fitted.fit(Logging({"t": BOTH}), loader(2))
-        assert logger.metrics == []
-        assert fitted.loggers == []
+def test_a_bare_run_has_no_logger() -> None:
+    loose = dict.fromkeys(["enable_checkpointing", "enable_progress_bar", "enable_model_summary", "logger"])
+    fitted = trainer(barebones=True, **loose)
+    fitted.fit(Logging({"t": BOTH}), loader(2))
+    assert fitted.loggers == []
+
+
+def test_a_trial_run_tries_what_the_module_does_with_its_logger_and_writes_nothing(tmp_path: Any) -> None:
+    class Drawing(Logging):
+        drawn = 0
+
+        def on_train_epoch_end(self) -> None:
+            self.logger.experiment.add_image("x", None, self.global_step)
+            self.logger.experiment.summary["best"] = 1.0
+            with self.logger.experiment.run["part"] as part:
+                part.log(1)
+            self.logger.watch(self)
+            self.logger.log_metrics({"x": 1.0}, step=0)
+            self.drawn += 1
+
+    logger, module = FakeLogger(), Drawing({"t": BOTH})
+    fitted = trainer(fast_dev_run=True, logger=logger, default_root_dir=tmp_path)
+    fitted.fit(module, loader(2))
+    assert module.drawn == 1
+    assert (logger.metrics, logger.hyperparams) == ([], [])
+    assert len(fitted.loggers) == 1
+    assert fitted.log_dir == str(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    pickle.loads(pickle.dumps(copy.deepcopy(fitted.logger)))
+
+
+def test_a_trial_run_without_a_logger_has_none() -> None:
+    assert trainer(fast_dev_run=True, logger=False).logger is None

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from fulmen_core.logging import TrialLogger
 from fulmen_core.settings import check_settings, effective
 from fulmen_interfaces import ClipAlgorithm, ConfigurationError, GradientClipping
 
@@ -81,7 +82,7 @@ def test_a_trial_run_overrides_what_would_make_it_long(given, batches):
     assert (*limits, settings.limit_test_batches, settings.limit_predict_batches) == (batches,) * 4
     assert (settings.val_check_interval, settings.check_val_every_n_epoch) == (1.0, 1)
     assert (settings.num_sanity_val_steps, settings.log_every_n_steps) == (0, 7)
-    assert settings.logger is False
+    assert isinstance(settings.logger, TrialLogger)
     assert not settings.enable_checkpointing
     assert settings.enable_progress_bar
     assert settings.record_metrics

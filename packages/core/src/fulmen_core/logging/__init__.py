@@ -11,6 +11,7 @@ from fulmen_core.logging._policy import LOG_POLICIES, LogPolicy
 from fulmen_core.logging._recorder import Recorder, RecordGroup, Scope, SilentRecorder
 from fulmen_core.logging._results import Results, numbers
 from fulmen_core.logging._state import restore_training_records, training_records_state
+from fulmen_core.logging._trial import TrialLogger
 
 __all__ = [
     "LOG_POLICIES",
@@ -22,6 +23,7 @@ __all__ = [
     "Results",
     "Scope",
     "SilentRecorder",
+    "TrialLogger",
     "Value",
     "make_loggers",
     "metric_states",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from fulmen_core.logging import TrialLogger
 from fulmen_core.settings._settings import Limit, TrainerSettings
 from fulmen_interfaces import ClipAlgorithm, Every, GradientClipping, Logger, Profiler, Unit
 
@@ -78,6 +79,7 @@ def effective(settings: TrainerSettings) -> EffectiveSettings:
     """Return what the settings come to. Pure, but for the working directory."""
     trial = int(settings.fast_dev_run)
     quiet = bool(trial) or settings.barebones
+    root = os.getcwd() if settings.default_root_dir is None else settings.default_root_dir
     max_epochs, warnings = _max_epochs(settings, trial)
     limits = _limits(settings, trial)
     interval, every_n_epochs = (1.0, 1) if trial else _validation(settings)
@@ -98,7 +100,7 @@ def effective(settings: TrainerSettings) -> EffectiveSettings:
         check_val_every_n_epoch=every_n_epochs,
         num_sanity_val_steps=0 if quiet else _sanity_steps(settings.num_sanity_val_steps),
         log_every_n_steps=0 if settings.barebones else _log_interval(settings.log_every_n_steps),
-        logger=False if quiet else _logger(settings),
+        logger=_logger(settings, root),
         record_metrics=not settings.barebones,
         enable_checkpointing=not quiet and settings.enable_checkpointing is not False,
         enable_progress_bar=not settings.barebones and settings.enable_progress_bar is not False,
@@ -115,7 +117,7 @@ def effective(settings: TrainerSettings) -> EffectiveSettings:
         detect_anomaly=settings.detect_anomaly,
         profiler=settings.profiler,
         reload_dataloaders_every_n_epochs=settings.reload_dataloaders_every_n_epochs,
-        default_root_dir=os.getcwd() if settings.default_root_dir is None else settings.default_root_dir,
+        default_root_dir=root,
         warnings=warnings,
     )
 
@@ -170,7 +172,11 @@ def _sanity_steps(steps: int | None) -> int | float:
     return math.inf if steps == -1 else _or(steps, DEFAULT_SANITY_STEPS)
 
 
-def _logger(settings: TrainerSettings) -> Logger | str | bool | tuple[Logger | str, ...]:
+def _logger(settings: TrainerSettings, root: str) -> Logger | str | bool | tuple[Logger | str, ...]:
+    if settings.barebones or settings.logger is False:
+        return False
+    if settings.fast_dev_run:
+        return TrialLogger(root)
     return True if settings.logger is None else settings.logger
 
 
