@@ -38,7 +38,7 @@ class TrialLogger(Logger):
 
 
 class _Anything:
-    """Has every public attribute, can be called, indexed, written to and entered; what comes of it is the same again."""
+    """Has every public attribute, can be called, indexed, written to and entered; each time it is the result."""
 
     def __getattr__(self, name: str) -> _Anything:
         if name.startswith("_"):  # what copying and pickling look for
