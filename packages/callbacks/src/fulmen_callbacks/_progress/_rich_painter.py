@@ -99,21 +99,26 @@ class _BatchColumn(ProgressColumn):
 class _TimeColumn(ProgressColumn):
     def __init__(self, style: str) -> None:
         self._style = style
-        super().__init__(Column(no_wrap=True))
+        super().__init__()
 
     def render(self, task: Task) -> Text:
         elapsed = task.finished_time if task.finished else task.elapsed
         remaining = "-:--:--" if task.time_remaining is None else clock(task.time_remaining)
-        return Text(f"{clock(elapsed or 0)} • {remaining}", style=self._style)
+        return _shortened(f"{clock(elapsed or 0)} • {remaining}", self._style)
 
 
 class _SpeedColumn(ProgressColumn):
     def __init__(self, style: str) -> None:
         self._style = style
-        super().__init__(Column(no_wrap=True))
+        super().__init__()
 
     def render(self, task: Task) -> Text:
-        return Text(speed(task.finished_speed or task.speed or 0.0), style=self._style)
+        return _shortened(speed(task.finished_speed or task.speed or 0.0), self._style)
+
+
+def _shortened(text: str, style: str) -> Text:
+    """Return text that gives way on narrow terminals, before the columns that are as wide as what they hold."""
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
 def default_columns(theme: RichProgressBarTheme) -> list[ProgressColumn]:
