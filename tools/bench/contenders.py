@@ -1,4 +1,4 @@
-"""Who is measured: a hand-written loop, and every library with Lightning's names that this interpreter has."""
+"""Who is measured beside the loops by hand: every library with Lightning's names that this interpreter has."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import contextlib
 import importlib
 import logging
 import os
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import Enum, auto
 from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from workload import Batch, Clock, loader, network
+from workload import LEARNING_RATE, Batch, Clock
 
 LIBRARIES = ("fulmen", "lightning")
 BARE: dict[str, object] = {
@@ -27,70 +24,9 @@ BARE: dict[str, object] = {
     "enable_model_summary": False,
     "num_sanity_val_steps": 0,
 }
-LEARNING_RATE = 1e-3
 
-
-class Mode(Enum):
-    """Which of the three kinds of steps a case takes."""
-
-    TRAIN = auto()
-    VALIDATE = auto()
-    PREDICT = auto()
-
-
-@dataclass(frozen=True)
-class StepCase:
-    """One row of the table: what the step does, and how much of the raw step it may cost."""
-
-    name: str
-    what: str
-    mode: Mode
-    limit: float
-    metrics: int = 0
-    """How many values each step logs. The raw loop logs none: what logging costs is part of the answer."""
-    bare: bool = True
-    """Whether everything that a Trainer can leave out is left out."""
-
-
-class Contender(Protocol):
-    """Something that can run the steps of a case."""
-
-    @property
-    def name(self) -> str:
-        """What the table calls it."""
-
-    def run(self, case: StepCase, steps: int) -> Clock:
-        """Set up from nothing, run that many steps, and return when each began."""
-
-
-@dataclass(frozen=True)
-class Raw:
-    """The loop one would write by hand."""
-
-    name: str = "raw"
-
-    def run(self, case: StepCase, steps: int) -> Clock:
-        """Run the steps with no framework at all."""
-        clock, net, batches = Clock(steps), network(), loader(steps)
-        if case.mode is Mode.TRAIN:
-            optimizer = torch.optim.SGD(net.parameters(), lr=LEARNING_RATE)
-            for features, labels in batches:
-                clock.tick()
-                optimizer.zero_grad()
-                loss = cross_entropy(net(features), labels)
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-            return clock
-        net.eval()
-        predictions = []
-        with torch.inference_mode():
-            for features, labels in batches:
-                clock.tick()
-                if case.mode is Mode.VALIDATE:
-                    cross_entropy(net(features), labels)
-                else:
-                    predictions.append(net(features))
-        return clock
+Contender = Callable[[int, Clock], None]
+"""Sets up from nothing and runs that many steps, each of which begins with a tick of the clock."""
 
 
 class UserModule(nn.Module):
@@ -98,9 +34,9 @@ class UserModule(nn.Module):
 
     log: Callable[[str, Tensor], None]
 
-    def __init__(self, clock: Clock, metrics: int) -> None:
+    def __init__(self, clock: Clock, net: nn.Module, metrics: int = 0) -> None:
         super().__init__()
-        self.net = network()
+        self.net = net
         self.tick = clock.tick
         self.names = [f"metric_{i}" for i in range(metrics)]
 
@@ -118,7 +54,7 @@ class UserModule(nn.Module):
         return cast(Tensor, self.net(batch[0]))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimizer of the raw loop."""
+        """The optimizer of the loop by hand."""
         return torch.optim.SGD(self.parameters(), lr=LEARNING_RATE)
 
     def _loss(self, batch: Batch) -> Tensor:
@@ -140,27 +76,13 @@ class Library:
         self._trainer = self.package.Trainer
         self._base: type[nn.Module] = self.package.LightningModule
 
-    def run(self, case: StepCase, steps: int) -> Clock:
-        """Run the steps in a fresh Trainer."""
-        clock = Clock(steps)
-        module = self.module(UserModule, clock, case.metrics)
-        with silence(), tempfile.TemporaryDirectory() as folder:
-            trainer = self.trainer(default_root_dir=folder, **(BARE if case.bare else {}))
-            if case.mode is Mode.TRAIN:
-                trainer.fit(module, loader(steps))
-            elif case.mode is Mode.VALIDATE:
-                trainer.validate(module, loader(steps), verbose=False)
-            else:
-                trainer.predict(module, loader(steps))
-        return clock
-
     def module(self, written: type[nn.Module], *arguments: object) -> nn.Module:
         """The user's class on top of this library's LightningModule, made."""
         return cast(nn.Module, type("Module", (written, self._base), {})(*arguments))
 
     def trainer(self, **settings: object) -> Any:
-        """A Trainer of one epoch on one CPU process."""
-        return self._trainer(max_epochs=1, accelerator="cpu", devices=1, **settings)
+        """A Trainer of one epoch, on one CPU process where the settings name no other number."""
+        return self._trainer(**{"max_epochs": 1, "accelerator": "cpu", "devices": 1, **settings})
 
 
 @contextlib.contextmanager

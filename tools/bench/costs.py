@@ -9,10 +9,13 @@ from pathlib import Path
 from statistics import median
 from types import FrameType, ModuleType
 
+from cases import Effort
 from contenders import BARE, Library, UserModule, silence
+from report import Row
 from torch import Tensor
-from workload import Batch, Clock, loader
+from workload import Batch, Clock, loader, network
 
+IMPORT_REPEATS = 7
 IMPORT_PROGRAM = """
 import sys, torch
 from time import perf_counter
@@ -21,6 +24,28 @@ import {name} as L
 L.Trainer, L.LightningModule
 print(perf_counter() - start, len(sys.modules) - modules)
 """
+
+
+def measure_imports(found: Sequence[Library], effort: Effort) -> list[Row]:
+    """Seconds and modules beyond `import torch`."""
+    rows = []
+    for library in found:
+        seconds, modules = import_cost(library.name, min(effort.rounds, IMPORT_REPEATS))
+        limit = "≤ 0.10 s, ≤ 80 modules" if library.name == "fulmen" else ""
+        what = "import, beyond import torch"
+        rows.append(Row("import", what, library.name, seconds, "s", limit=limit, beside=f"{modules} modules"))
+    return rows
+
+
+def measure_frames(found: Sequence[Library], effort: Effort) -> list[Row]:
+    """Frames between `Trainer.fit` and `training_step`."""
+    rows = []
+    for library in found:
+        own, total = frames(library)
+        limit = "≤ 8" if library.name == "fulmen" else ""
+        beside = f"{total} with torch's"
+        rows.append(Row("frames", "from fit to training_step", library.name, own, "frames", limit=limit, beside=beside))
+    return rows
 
 
 def import_cost(name: str, repeats: int) -> tuple[float, int]:
@@ -35,7 +60,7 @@ class TracebackModule(UserModule):
     """Counts the frames that led to its step."""
 
     def __init__(self, package: ModuleType) -> None:
-        super().__init__(Clock(2), 0)
+        super().__init__(Clock(2), network())
         self.package = package
         self.counts: list[tuple[int, int]] = []
 

@@ -9,6 +9,7 @@ from statistics import median, quantiles
 from typing import TypeVar
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,11 @@ class Measured:
     """A quarter of the rounds had one above this."""
 
 
-def take_turns(contenders: Sequence[T], rounds: int, measure: Callable[[T], float]) -> list[list[float]]:
+def take_turns(contenders: Sequence[T], rounds: int, measure: Callable[[T], V]) -> list[list[V]]:
     """Measure all contenders once per round, beginning with another one each time; per contender, its values."""
     for contender in contenders:
         measure(contender)
-    values: list[list[float]] = [[] for _ in contenders]
+    values: list[list[V]] = [[] for _ in contenders]
     for turn in range(rounds):
         for place in range(len(contenders)):
             index = (turn + place) % len(contenders)

@@ -10,12 +10,15 @@ from statistics import median
 from time import perf_counter
 
 import torch
+from cases import Effort
 from contenders import BARE, Library, UserModule, silence
+from report import Row
 from rounds import Measured, compare, take_turns
 from torch import Tensor
-from workload import Clock, loader
+from workload import Clock, loader, network
 
 MEGABYTE = 1_000_000
+ROUNDS = 5
 PARTS = 10
 PART_BYTES = 20 * MEGABYTE
 
@@ -26,12 +29,28 @@ class LargeModule(UserModule):
     """The small network, with weights beside it that fill the file and take no part in the step."""
 
     def __init__(self, parts: Sequence[Tensor]) -> None:
-        super().__init__(Clock(1), 0)
+        super().__init__(Clock(1), network())
         for index, part in enumerate(parts):
             self.register_buffer(f"part_{index}", part)
 
 
-def measure_saving(libraries: Sequence[Library], rounds: int) -> tuple[list[Measured], dict[str, float | None]]:
+def measure(found: Sequence[Library], effort: Effort) -> list[Row]:
+    """Seconds and memory of saving 200 MB."""
+    measured, peaks = save_in_turns(found, min(effort.rounds, ROUNDS))
+    rows = []
+    for one in measured:
+        peak = peaks[one.contender]
+        rows.append(
+            Row(
+                *("save", "saving 200 MB", one.contender, one.value, "s", one.ratio, (one.low, one.high)),
+                limit="≤ 1.20 ×, ≤ 10 MB" if one.contender == "fulmen" else "",
+                beside="peak unknown" if peak is None else f"peak +{peak:.0f} MB",
+            )
+        )
+    return rows
+
+
+def save_in_turns(libraries: Sequence[Library], rounds: int) -> tuple[list[Measured], dict[str, float | None]]:
     """Seconds per contender, and for each the megabytes that saving added to the process at its peak."""
     parts = [torch.randn(PART_BYTES // 4) for _ in range(PARTS)]
     savers: dict[str, Saver] = {"torch.save": raw_saver(parts), "torch.save and fsync": synced(raw_saver(parts))}

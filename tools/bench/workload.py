@@ -1,13 +1,15 @@
-"""What every contender trains: one small network, the same batches, and the clock that its steps tick."""
+"""What every contender trains: a network, the same batches, the loop by hand, and the clock that its steps tick."""
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from itertools import pairwise
 from time import perf_counter_ns, thread_time_ns
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 Batch = tuple[Tensor, Tensor]
@@ -17,6 +19,7 @@ FEATURES = 64
 HIDDEN = 128
 CLASSES = 10
 DISTINCT_BATCHES = 16
+LEARNING_RATE = 1e-3
 
 
 def network() -> nn.Sequential:
@@ -68,3 +71,15 @@ class ThreadClock(Clock):
     def own_durations(self, skip: int) -> list[float]:
         """Microseconds for which the thread ran in each step, without the first `skip`."""
         return [(later - earlier) / 1000 for earlier, later in pairwise(self._ran[skip:])]
+
+
+def train_by_hand(make: Callable[[], nn.Module], steps: int, clock: Clock) -> None:
+    """The training loop with torch alone, on a new network."""
+    net = make()
+    optimizer = torch.optim.SGD(net.parameters(), lr=LEARNING_RATE)
+    for features, labels in loader(steps):
+        clock.tick()
+        optimizer.zero_grad()
+        loss = cross_entropy(net(features), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
