@@ -18,7 +18,6 @@ from matrix_cells import Cell
 from matrix_model import BATCH, LIMIT, STEPS, WINDOW, Regression, data
 
 from fulmen_core import Trainer
-from fulmen_interfaces import ConfigurationError
 
 
 class Reporting(Regression):
@@ -67,21 +66,9 @@ def main(folder: Path, cells: list[Cell]) -> None:
     for cell in cells:
         try:
             train(cell, folder / cell.id)
-        except ConfigurationError as error:
-            if not asks_for_another_optimizer(error):
-                tell(folder / cell.id)
-                raise
-            (folder / cell.id / "refused.txt").write_text(" ".join(one.reason for one in error.problems))
-            if cell.devices > 1:  # nobody knows what the others are waiting for
-                raise
         except BaseException:
             tell(folder / cell.id)
             raise
-
-
-def asks_for_another_optimizer(error: ConfigurationError) -> bool:
-    """Whether a strategy takes optimizers of its own kind only: then there is nothing to compare with."""
-    return all(problem.argument == "configure_optimizers" for problem in error.problems)
 
 
 def tell(folder: Path) -> None:

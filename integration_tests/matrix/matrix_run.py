@@ -35,8 +35,6 @@ class Outcome:
     """How far the weights were from the plain loop; None where it did not come that far."""
     wrong: str = ""
     """What was wrong, or nothing."""
-    refused: str = ""
-    """Why the strategy does not take the optimizer that all others take; it is trained in no other way."""
 
 
 def run(group: Group, folder: Path) -> list[Outcome]:
@@ -47,11 +45,8 @@ def run(group: Group, folder: Path) -> list[Outcome]:
         while left and (outcome := _outcome(left[0], folder)) is not None:
             outcomes.append(outcome)
             left.pop(0)
-            if outcome.refused and group.devices > 1:
-                break  # the program ended with it
-        else:
-            if left:
-                outcomes.append(Outcome(left[0], None, _what_went_wrong(folder / left.pop(0).id, errors)))
+        if left:
+            outcomes.append(Outcome(left[0], None, _what_went_wrong(folder / left.pop(0).id, errors)))
     return outcomes
 
 
@@ -122,9 +117,6 @@ def _as_torchrun_tells(processes: int) -> list[dict[str, str]]:
 
 def _outcome(cell: Cell, folder: Path) -> Outcome | None:
     """Return what came of a cell, or None where not all its processes have told."""
-    refused = folder / cell.id / "refused.txt"
-    if refused.exists():
-        return Outcome(cell, None, refused=refused.read_text())
     reports = [folder / cell.id / f"rank{rank}.json" for rank in range(cell.devices)]
     if not all(report.exists() for report in reports):
         return None

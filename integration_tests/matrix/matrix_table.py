@@ -48,9 +48,8 @@ def _part(accelerator: str, outcomes: Sequence[Outcome]) -> str:
         asked = twins().get(strategy, strategy)
         entries = tuple(_entry(accelerator, asked, name, by_cell, notes) for name in names)
         rows.setdefault(entries, []).append(f"`{strategy}`")
-    asked_for = [outcome for outcome in outcomes if not outcome.refused]
-    failed = sum(bool(outcome.wrong) for outcome in asked_for)
-    summary = f"{len(asked_for) - failed} of {len(asked_for)} combinations agree with the plain loop"
+    failed = sum(bool(outcome.wrong) for outcome in outcomes)
+    summary = f"{len(outcomes) - failed} of {len(outcomes)} combinations agree with the plain loop"
     lines = [
         f"## {accelerator}",
         "",
@@ -75,9 +74,7 @@ def _entry(
         cell = Cell(accelerator, strategy, precision, devices)
         reasons: list[str] = []
         if cell in by_cell:
-            outcome = by_cell[cell]
-            reasons = [f"{outcome.refused} It takes none that the others take."] if outcome.refused else []
-            shown += [] if outcome.refused else [f"**{devices} fails**" if outcome.wrong else str(devices)]
+            shown.append(f"**{devices} fails**" if by_cell[cell].wrong else str(devices))
         elif isinstance(plan := cell.plan(), ConfigurationError):
             name = strategy_spec(strategy).name
             reasons = [re.sub(rf"\b{name}\b", "the strategy", problem.reason) for problem in plan.problems]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,17 +27,12 @@ TRUTH = Loop().weights()
 
 
 def trained(chosen: Sequence[Cell], folder: Path, *, launched: bool) -> list[Outcome]:
-    """Train the cells; where a strategy does not take the optimizer on one device, it is not asked on several."""
-    outcomes: list[Outcome] = []
-    refused: dict[tuple[str, str], Outcome] = {}
-    for number, group in enumerate(groups(chosen, launched=launched)):
-        asked = [cell for cell in group.cells if (cell.strategy, cell.precision) not in refused]
-        outcomes += [
-            replace(refused[cell.strategy, cell.precision], cell=cell) for cell in group.cells if cell not in asked
-        ]
-        came = run(replace(group, cells=tuple(asked)), folder / f"{number}-{group.id}") if asked else []
-        refused |= {(one.cell.strategy, one.cell.precision): one for one in came if one.refused}
-        outcomes += came
+    """Train the cells."""
+    outcomes = [
+        outcome
+        for number, group in enumerate(groups(chosen, launched=launched))
+        for outcome in run(group, folder / f"{number}-{group.id}")
+    ]
     assert {outcome.cell for outcome in outcomes} == set(chosen)
     return outcomes
 
