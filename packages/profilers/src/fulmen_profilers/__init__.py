@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fulmen_profilers._advanced import AdvancedProfiler
+from fulmen_profilers._base import PassThroughProfiler, Profiler
 from fulmen_profilers._pytorch import PyTorchProfiler
 from fulmen_profilers._simple import SimpleProfiler
 from fulmen_profilers._specs import ADVANCED_SPEC, PYTORCH_SPEC, SIMPLE_SPEC
@@ -12,6 +13,8 @@ __all__ = [
     "PYTORCH_SPEC",
     "SIMPLE_SPEC",
     "AdvancedProfiler",
+    "PassThroughProfiler",
+    "Profiler",
     "PyTorchProfiler",
     "SimpleProfiler",
 ]
