@@ -38,6 +38,7 @@ class Crew:
     def __init__(self, workers: Sequence[Worker], reports: Reports) -> None:
         self._workers = list(workers)
         self.reports = reports
+        self._asked_to_end = False
 
     def add(self, worker: Worker) -> None:
         """Count one more among them."""
@@ -70,6 +71,7 @@ class Crew:
 
     def terminate(self) -> None:
         """Ask all that run to end, and return at once."""
+        self._asked_to_end = True
         self._each_running(lambda worker: worker.terminate())
 
     def forget(self) -> None:
@@ -102,8 +104,19 @@ class Crew:
         reported = {report.rank for report in self.reports.failures()}
         for worker in self._workers:
             if worker.rank not in reported and self._has_failed(worker):
-                return _silent_end(worker.rank, worker.exit_code() or 0)
+                return self._silent_end(worker.rank, worker.exit_code() or 0)
         return None
+
+    def _silent_end(self, rank: int, code: int) -> BaseException:
+        if code in (128 + signal.SIGINT, -signal.SIGINT):
+            return KeyboardInterrupt()
+        if code == 128 + signal.SIGTERM or (self._asked_to_end and code == -signal.SIGTERM):
+            return SystemExit(128 + signal.SIGTERM)
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return RankError(
+            f"Rank {rank} {how} amid the run, without an error of its own, so the run cannot go on. Look "
+            "at the system's log (a process that needs more memory than there is gets killed) and at what it printed."
+        )
 
     def _has_failed(self, worker: Worker) -> bool:
         code = worker.exit_code()
@@ -113,18 +126,6 @@ class Crew:
         for worker in self._workers:
             if worker.exit_code() is None:
                 action(worker)
-
-
-def _silent_end(rank: int, code: int) -> BaseException:
-    if code in (128 + signal.SIGINT, -signal.SIGINT):
-        return KeyboardInterrupt()
-    if code == 128 + signal.SIGTERM:
-        return SystemExit(code)
-    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    return RankError(
-        f"Rank {rank} {how} amid the run, without an error of its own, so the run cannot go on. Look "
-        "at the system's log (a process that needs more memory than there is gets killed) and at what it printed."
-    )
 
 
 def end_process(code: int) -> None:

@@ -15,10 +15,10 @@ from typing import TypeVar, final
 import torch
 
 from fulmen_distributed._crew import Crew, Worker
+from fulmen_distributed._left_alone import is_left_alone, left_alone
 from fulmen_distributed._process_group import abandon, end_soon, host_store, keep_store
 from fulmen_distributed._reports import Reports
 from fulmen_distributed._script import command, working_folder
-from fulmen_distributed._sites import fingerprint, waits_for_others
 from fulmen_distributed._variables import LAUNCHED, REPORTS, meeting_point, threads_for, variables_of, worlds_here
 from fulmen_interfaces import ConfigurationError, LaunchSettings, Problem, RankError, World
 
@@ -28,8 +28,6 @@ _GRACE_SECONDS = 4.0
 """How long this process may take to notice that another has failed."""
 _INTERRUPTED_SECONDS = 3.0
 """How long the others may take to end by themselves after Ctrl-C."""
-_LAST_SECONDS = 30.0
-"""How long the others may run on when this process has come to its end."""
 
 
 @final
@@ -114,23 +112,17 @@ def _start(settings: LaunchSettings) -> tuple[World, _Watch]:
     os.environ.update(variables_of(mine, per_node=settings.processes_per_node, address=address, port=port))
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(threads)
-    watch = _Watch(Crew(workers, reports))
+    watch = _Watch(mine.rank, Crew(workers, reports))
     watch.start()
     return mine, watch
-
-
-def _left_alone() -> RankError:
-    return RankError(
-        "Rank 0 waits for the others, but they have come to the end of the program. Every rank must call the same "
-        "hooks and collectives in the same order; FULMEN_DEBUG_COLLECTIVES=1 shows where each rank was."
-    )
 
 
 class _Watch:
     """Ends this process where another has failed and this one does not notice, and at its end waits for the others."""
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, rank: int, crew: Crew) -> None:
         self.crew = crew
+        self._rank = rank
         self._released = threading.Event()
         self._process = os.getpid()
 
@@ -153,20 +145,8 @@ class _Watch:
         if self.crew.failed:
             if not self._released.wait(_GRACE_SECONDS):
                 self._give_up()
-        elif self._is_left_alone():
-            self._give_up(_left_alone())
-
-    def _is_left_alone(self) -> bool:
-        """Return True when this process waits for others although all have come to their program's end."""
-        last, since = None, 0.0
-        while not self._released.wait(1.0):
-            frame = sys._current_frames().get(threading.main_thread().ident or 0)
-            now = fingerprint(frame) if waits_for_others(frame) else None
-            since = since + 1.0 if now is not None and now == last else 0.0
-            last = now
-            if since >= _GRACE_SECONDS:
-                return True
-        return False
+        elif is_left_alone(self._released, seconds=_GRACE_SECONDS):
+            self._give_up(left_alone(self._rank, "they have"))
 
     def _wait_for_the_others(self) -> None:
         if os.getpid() != self._process:
@@ -176,19 +156,24 @@ class _Watch:
             end_soon()
             return
         self._released.set()
-        if getattr(sys, "last_value", None) is None:
-            self.crew.wait(_LAST_SECONDS, stop_at_failure=True)
+        if _own_error() is None:
+            self.crew.reports.write_end(self._rank)
+            self.crew.wait(stop_at_failure=True)  # as long as they work: who waits for this one gives up by itself
         if self.crew.failed or self.crew.running:
             self._give_up()
         self.crew.forget()
 
     def _give_up(self, error: BaseException | None = None) -> None:
-        cause = error or self.crew.cause_of()
+        cause = error or self.crew.cause_of(_own_error())
         self.crew.end()
-        told = getattr(sys, "last_value", None) is not None  # this process' own error was printed, and is the cause
-        if cause is not None and not told:
+        if cause is not None:
             traceback.print_exception(cause)
         self.crew.forget()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1)
+
+
+def _own_error() -> BaseException | None:
+    """Return the error that ends this process, if any; Python has printed it."""
+    return getattr(sys, "last_value", None)

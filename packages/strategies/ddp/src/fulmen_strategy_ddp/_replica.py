@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any, final
 
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+
+from fulmen_interfaces import ModuleError
+
+_UNFINISHED = "Expected to have finished reduction"
+"""So torch begins to say that gradients of the step before are still awaited."""
 
 
 @final
@@ -16,8 +23,9 @@ class Replica(DistributedDataParallel):
     forward; its gradients are synchronised, too, because `before_backward` tells the reducer of every such loss.
     """
 
-    def __init__(self, module: nn.Module, **options: Any) -> None:
+    def __init__(self, module: nn.Module, *, names: Mapping[nn.Parameter, str], **options: Any) -> None:
         super().__init__(module, **options)
+        self._names = names
         self.steps = 0
         """How often it was called to train."""
         self._in_step = False
@@ -30,6 +38,10 @@ class Replica(DistributedDataParallel):
         self.steps += 1
         try:
             return super().forward(*inputs, **kwargs)  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            if str(error).startswith(_UNFINISHED) and not self.find_unused_parameters:
+                raise ModuleError(self._unused(str(error))) from error
+            raise
         finally:
             self._in_step = False
             if self._by_hand:
@@ -46,3 +58,16 @@ class Replica(DistributedDataParallel):
         if self._by_hand:  # nothing more is to come, and the reducer must not wait for it
             self.require_backward_grad_sync = False
         self._in_step = False
+
+    def _unused(self, said: str) -> str:
+        """Return what users should know in place of what torch said, which tells parameters by number."""
+        trained = [self._names.get(one, "one of no name") for one in self.module.parameters() if one.requires_grad]
+        numbers = re.search(r"did not receive grad for rank \d+: ([\d ]+)", said)
+        names = [trained[int(number)] for number in numbers[1].split()] if numbers else []
+        few = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        return (
+            f"The loss of the step before did not depend on all parameters{f' ({few})' if few else ''}, so their "
+            "gradients were awaited in vain. If that is meant, write strategy='ddp_find_unused_parameters_true', or "
+            "DDPStrategy(find_unused_parameters=True), which looks for them in each step. Otherwise use them in the "
+            "loss, or set their `requires_grad` to False."
+        )

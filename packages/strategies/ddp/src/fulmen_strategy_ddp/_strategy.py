@@ -20,6 +20,7 @@ from fulmen_distributed import (
     ProcessGroup,
     copy_from_rank_zero,
     guarded,
+    parameter_names,
     plain_model,
     state_dict_type_of,
     synchronise_batchnorm,
@@ -122,7 +123,7 @@ class DDPStrategy:
             # Torch's wrapper does this, but only where it wraps.
             copy_from_rank_zero([*request.entry.parameters(), *request.entry.buffers()])
             return model
-        replica = self._wrapped(request.entry, device)
+        replica = self._wrapped(request, device)
         if self._period is not None:
             from fulmen_strategy_ddp._averaging import average_weights  # it imports all of torch's hooks
 
@@ -148,9 +149,10 @@ class DDPStrategy:
             module.to("cpu")
         self._placed.clear()
 
-    def _wrapped(self, entry: nn.Module, device: torch.device) -> Replica:
+    def _wrapped(self, request: PrepareRequest, device: torch.device) -> Replica:
         ids = None if device.index is None or device.type == "cpu" else [device.index]
-        replica = Replica(entry, device_ids=ids, **self._options)
+        names = parameter_names(request.module)
+        replica = Replica(request.entry, names=names, device_ids=ids, **self._options)
         if self._hook is not None:
             replica.register_comm_hook(self._hook_state, self._hook)
         return replica
