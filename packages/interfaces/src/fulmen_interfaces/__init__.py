@@ -62,6 +62,7 @@ from fulmen_interfaces._errors import (
     UnknownPlugin,
 )
 from fulmen_interfaces._every import EXAMPLES, Every, HasSchedule, Unit
+from fulmen_interfaces._folder_logger import FolderLogger, version_folder
 from fulmen_interfaces._hooks import Hook
 from fulmen_interfaces._launch import (
     ChecksLaunch,
@@ -169,6 +170,7 @@ __all__ = [
     "DuplicatePlugin",
     "Entry",
     "Every",
+    "FolderLogger",
     "ForwardPass",
     "Found",
     "FulmenError",
@@ -258,4 +260,5 @@ __all__ = [
     "rank_zero_info",
     "rank_zero_only",
     "rank_zero_warn",
+    "version_folder",
 ]

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from fulmen_interfaces import Logger, SilentExperiment, get_rank, rank_zero_only
+from fulmen_interfaces import FolderLogger, SilentExperiment, get_rank, rank_zero_only
 from fulmen_logger_csv import _storage
 from fulmen_logger_csv._writer import ExperimentWriter
 
-_VERSION = re.compile(r"version_(\d+)")
 _PREFIX_SEPARATOR = "-"
 
 
-class CSVLogger(Logger):
+class CSVLogger(FolderLogger):
     """Write metrics to `save_dir/name/version_N/metrics.csv` and hyper-parameters to `hparams.yaml` beside it.
 
     Without a `version` the first free number is taken. With one, a file that is already there is continued. Metrics are
@@ -30,35 +28,10 @@ class CSVLogger(Logger):
         prefix: str = "",
         flush_logs_every_n_steps: int = 100,
     ) -> None:
-        self._save_dir = os.fspath(save_dir)
-        self._name = name or ""
-        self._version = version
+        super().__init__(save_dir, name, version, folders=_storage.folders)
         self._prefix = prefix
         self._flush_every = flush_logs_every_n_steps
         self._experiment: ExperimentWriter | None = None
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def version(self) -> int | str:
-        if self._version is None:
-            self._version = self._first_free_version()
-        return self._version
-
-    @property
-    def save_dir(self) -> str:
-        return self._save_dir
-
-    @property
-    def root_dir(self) -> str:
-        return os.path.join(self._save_dir, self._name) if self._name else self._save_dir
-
-    @property
-    def log_dir(self) -> str:
-        version = self.version
-        return os.path.join(self.root_dir, version if isinstance(version, str) else f"version_{version}")
 
     @property
     def experiment(self) -> ExperimentWriter:
@@ -95,7 +68,3 @@ class CSVLogger(Logger):
         """Leave the open file behind: a copy in another process opens its own."""
         self.save()
         return {**self.__dict__, "_experiment": None}
-
-    def _first_free_version(self) -> int:
-        taken = [int(match[1]) for name in _storage.folders(self.root_dir) if (match := _VERSION.fullmatch(name))]
-        return max(taken, default=-1) + 1

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import Any
 
-_VERSION = re.compile(r"version_(\d+)")
 
-
-def first_free_version(root: str) -> int:
-    """Return the number after the highest `version_N` in a folder."""
-    taken = [int(match[1]) for name in _folders(root) if (match := _VERSION.fullmatch(name))]
-    return max(taken, default=-1) + 1
+def folders(path: str) -> list[str]:
+    """Return the names of the folders in a folder; none where it is absent."""
+    if _is_remote(path):
+        filesystem = _filesystem(path)
+        entries = filesystem.ls(path, detail=True) if filesystem.isdir(path) else []
+        return [os.path.basename(entry["name"].rstrip("/")) for entry in entries if entry["type"] == "directory"]
+    return [entry.name for entry in os.scandir(path) if entry.is_dir()] if os.path.isdir(path) else []
 
 
 def write_text(folder: str, name: str, text: str) -> None:
@@ -25,14 +25,6 @@ def write_text(folder: str, name: str, text: str) -> None:
     with open(temporary, "w", encoding="utf-8") as file:
         file.write(text)
     os.replace(temporary, os.path.join(folder, name))
-
-
-def _folders(path: str) -> list[str]:
-    if _is_remote(path):
-        filesystem = _filesystem(path)
-        entries = filesystem.ls(path, detail=True) if filesystem.isdir(path) else []
-        return [os.path.basename(entry["name"].rstrip("/")) for entry in entries if entry["type"] == "directory"]
-    return [entry.name for entry in os.scandir(path) if entry.is_dir()] if os.path.isdir(path) else []
 
 
 def _is_remote(path: str) -> bool:

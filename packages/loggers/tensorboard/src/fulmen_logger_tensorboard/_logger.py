@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from fulmen_interfaces import (
-    Logger,
+    FolderLogger,
     PlainValue,
     SilentExperiment,
     get_rank,
     plain_params,
     rank_zero_only,
 )
-from fulmen_logger_tensorboard._folders import first_free_version, write_text
+from fulmen_logger_tensorboard._folders import folders, write_text
 from fulmen_logger_tensorboard._hparams_tab import write_hparams_tab
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _PREFIX_SEPARATOR = "-"
 
 
-class TensorBoardLogger(Logger):
+class TensorBoardLogger(FolderLogger):
     """Write metrics, graphs and hyper-parameters to event files in `save_dir/name/version_N/sub_dir`.
 
     Without a `version` the first free number is taken; with one, event files are added to what is there.
@@ -47,9 +47,7 @@ class TensorBoardLogger(Logger):
         sub_dir: str | os.PathLike[str] | None = None,
         **kwargs: Any,
     ) -> None:
-        self._save_dir = os.fspath(save_dir)
-        self._name = name or ""
-        self._version = version
+        super().__init__(save_dir, name, version, folders=folders)
         self._log_graph = log_graph
         self._default_hp_metric = default_hp_metric
         self._prefix = prefix
@@ -61,32 +59,13 @@ class TensorBoardLogger(Logger):
         self.hparams: dict[str, PlainValue] = {}
 
     @property
-    def name(self) -> str:
-        return self._name
-
-    @property
-    def version(self) -> int | str:
-        if self._version is None:
-            self._version = first_free_version(self.root_dir)
-        return self._version
-
-    @property
-    def save_dir(self) -> str:
-        return self._save_dir
-
-    @property
     def sub_dir(self) -> str | None:
         """The folder below that of the version in which event files lie."""
         return self._sub_dir
 
     @property
-    def root_dir(self) -> str:
-        return os.path.join(self._save_dir, self._name) if self._name else self._save_dir
-
-    @property
     def log_dir(self) -> str:
-        version = self.version
-        folder = os.path.join(self.root_dir, version if isinstance(version, str) else f"version_{version}")
+        folder = super().log_dir
         folder = os.path.join(folder, self._sub_dir) if self._sub_dir else folder
         return os.path.expanduser(os.path.expandvars(folder))
 
