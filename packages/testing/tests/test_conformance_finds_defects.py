@@ -1,3 +1,5 @@
+"""Every conformance class finds the defects that it is there for: suites of broken plugins fail where they must."""
+
 from __future__ import annotations
 
 import importlib.util

@@ -1,3 +1,5 @@
+"""Nobody loses a standard test from a conformance class unseen."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Golden cases are read in their order, and broken files of them are refused."""
+
 from __future__ import annotations
 
 import json
