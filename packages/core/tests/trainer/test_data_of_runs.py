@@ -10,6 +10,7 @@ from kernel_cases import Line, Unsized, loader, pairs, trainer
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
 from fulmen_core import CombinedLoader, LightningDataModule
+from fulmen_core.logging import TrialLogger
 from fulmen_interfaces import Callback
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*nothing is validated")
@@ -86,7 +87,7 @@ def test_a_trial_run_reads_a_few_batches_of_everything_and_leaves_the_rest_out(b
     assert module.read == {"train": wanted, "val": wanted, "test": wanted, "predict": wanted, "sanity": []}
     assert (ready.max_epochs, ready.max_steps, ready.global_step, ready.current_epoch) == (1, count, count, 1)
     assert ready.fast_dev_run == count
-    assert ready.loggers == []
+    assert [type(one) for one in ready.loggers] == [TrialLogger]
 
 
 def test_overfitting_reads_the_same_few_batches_in_order_and_leaves_the_loader_alone() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from fulmen_core.loop._accord import agree_on, any_rank
+from fulmen_core.loop._batch_pass import on_device
 from fulmen_core.loop._clock import StopRule, ValidationClock
 from fulmen_core.loop._configure import needs_closure, read_configuration
 from fulmen_core.loop._engine import Engine, RunControl, RunParts, Transfer
 from fulmen_core.loop._epoch_size import EpochSize
-from fulmen_core.loop._evaluate import TEST, VALIDATION, by_loader, evaluate, on_device, predict
+from fulmen_core.loop._evaluate import by_loader, evaluate, predict
+from fulmen_core.loop._evaluation_names import TEST, VALIDATION
 from fulmen_core.loop._fit import Fit, FitHooks
 from fulmen_core.loop._hook_table import HookTable, nothing, overridden
 from fulmen_core.loop._optimise import (

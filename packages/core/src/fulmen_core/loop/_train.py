@@ -10,7 +10,8 @@ from fulmen_core._seed import isolate_rng
 from fulmen_core.data import EvaluationData
 from fulmen_core.loop._accord import stop_accord
 from fulmen_core.loop._engine import Engine
-from fulmen_core.loop._evaluate import VALIDATION, evaluate
+from fulmen_core.loop._evaluate import evaluate
+from fulmen_core.loop._evaluation_names import VALIDATION
 from fulmen_core.loop._fit import SKIP_EPOCH, Fit
 from fulmen_core.loop._hook_table import nothing
 from fulmen_core.loop._progress import Phase
