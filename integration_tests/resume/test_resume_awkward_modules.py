@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -190,6 +191,25 @@ def own_generators() -> Any:
     return loader(shuffle=True, generator=shared), loader(9, seed=4, shuffle=True, generator=shared)
 
 
+class ShufflesInPlace:
+    """A sampler whose order depends on all orders before."""
+
+    def __init__(self, count: int) -> None:
+        self.order = list(range(count))
+        self.draw = random.Random(6)
+
+    def __iter__(self) -> Iterator[int]:
+        self.draw.shuffle(self.order)
+        return iter(list(self.order))
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+
+def orders_that_build_on_each_other() -> Any:
+    return DataLoader(loader().dataset, batch_size=4, sampler=ShufflesInPlace(20)), loader(9, seed=4, shuffle=True)
+
+
 def weighted() -> Any:
     sampler = WeightedRandomSampler([1.0] * 20, 14, generator=torch.Generator().manual_seed(1))
     return DataLoader(loader().dataset, batch_size=4, sampler=sampler), loader(9, seed=4)
@@ -233,6 +253,11 @@ CASES: dict[str, Made] = {
     "data without an end": (Base, lambda: (RandomBatches(), loader(9)), {"limit_train_batches": 5}),
     "lists": (Base, lambda: (list(loader()), list(loader(9))), {}),
     "loaders made anew": (MakesItsOwnData, no_data, {"reload_dataloaders_every_n_epochs": 1, "max_epochs": 3}),
+    "the same loaders again": (
+        Base,
+        orders_that_build_on_each_other,
+        {"reload_dataloaders_every_n_epochs": 1, "limit_train_batches": 3, "max_epochs": 3},
+    ),
     "validation across epochs": (Base, both, {"check_val_every_n_epoch": None, "val_check_interval": 4}),
     "validation every second epoch": (Base, both, {"check_val_every_n_epoch": 2, "max_epochs": 3}),
     "a limit on steps": (Base, both, {"max_steps": 7}),

@@ -250,20 +250,28 @@ def test_an_epoch_that_was_left_is_gone_on_with_only_if_asked_for() -> None:
     assert list(cursor.epoch(1)) == [1, 2, 3]
 
 
-def test_data_made_anew_keeps_only_the_random_states() -> None:
+def test_loaders_that_another_cursor_reads_next_are_settled() -> None:
+    """As after `reload_dataloaders_every_n_epochs`, where the same objects may come again."""
+
     def make() -> DataLoader[Any]:
         generator = torch.Generator().manual_seed(3)
         return DataLoader(Counted(6), sampler=RandomSampler(range(6), generator=generator), num_workers=0)
 
+    def read(cursor: TrainingCursor) -> tuple[list[Any], torch.Tensor]:
+        return [batch.tolist() for batch in cursor.epoch(1)], torch.rand(1)
+
     torch.manual_seed(0)
-    cursor = TrainingCursor(make())
+    loader = make()
+    cursor = TrainingCursor(loader)
     list(cursor.epoch(0))
     state = cursor.state_dict()
-    expected = [batch.tolist() for batch in TrainingCursor(make()).epoch(1)], torch.rand(1)
+    expected = read(TrainingCursor(loader))
     torch.manual_seed(99)
-    again = TrainingCursor(make())
-    again.load_state_dict(state, reloaded=True)
-    assert ([batch.tolist() for batch in again.epoch(1)], torch.rand(1)) == expected
+    loader = make()
+    again = TrainingCursor(loader)
+    again.load_state_dict(state)
+    again.settle()
+    assert read(TrainingCursor(loader)) == expected
 
 
 class CopyLog:

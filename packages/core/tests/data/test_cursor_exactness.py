@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy
@@ -22,7 +23,7 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
-from fulmen_core.data import TrainingCursor
+from fulmen_core.data import DevicePrefetch, TrainingCursor
 
 Check = Callable[..., None]
 
@@ -264,6 +265,38 @@ class Stateful:
         return self.count
 
 
+class Literal:
+    """A loader whose `iter` goes on from any state that it was told, also from the end, and counts what it began."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.state: dict[str, Any] = {"at": count, "pass": 0}
+        self.told = False
+        self.rng = random.Random(3)
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.told:
+            self.state = {"at": 0, "pass": self.state["pass"] + 1}
+        self.told = False
+        while self.state["at"] < self.count:
+            self.state = {**self.state, "at": self.state["at"] + 1}
+            yield self.state["pass"] * 100 + self.state["at"], self.rng.random()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.state, self.told = state_dict, True
+
+    def __len__(self) -> int:
+        return self.count
+
+
+class LiteralStream(Literal):
+    def __len__(self) -> int:
+        raise TypeError("no length")
+
+
 class Cursor(Stateful):
     """An endless stream that is its own iterator."""
 
@@ -342,6 +375,7 @@ SIZED: dict[str, Callable[[], Any]] = {
     "subclass with its own iteration": lambda: Noisy(Numbers(5), batch_size=2, shuffle=True),
     "list": lambda: [1, 2, 3, 4],
     "stateful": lambda: Stateful(5),
+    "stateful, also at its end": lambda: Literal(5),
 }
 
 UNSIZED: dict[str, Callable[[], Any]] = {
@@ -350,6 +384,7 @@ UNSIZED: dict[str, Callable[[], Any]] = {
     "counting stream": lambda: DataLoader(CountingStream(5), batch_size=2),
     "iterable": Repeated,
     "stateful": lambda: StatefulStream(5),
+    "stateful, also at its end": lambda: LiteralStream(5),
 }
 
 
@@ -366,6 +401,25 @@ def test_goes_on_behind_every_batch_without_a_length(name: str, check_every_stop
 @pytest.mark.parametrize("name", [*SIZED, *UNSIZED])
 def test_goes_on_behind_every_batch_of_epochs_cut_short(name: str, check_every_stop: Check) -> None:
     check_every_stop((SIZED | UNSIZED)[name], epochs=2, limit=2)
+
+
+class NoStreams:
+    """An accelerator whose copies are done when they are asked for."""
+
+    def copy_stream(self, device: torch.device) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def wait_for_copies(self, device: torch.device) -> None:
+        pass
+
+    def keep_alive(self, tensor: torch.Tensor) -> None:
+        pass
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_goes_on_behind_every_batch_with_copies_made_ahead(name: str, check_every_stop: Check) -> None:
+    prefetch = DevicePrefetch(lambda batch: batch, NoStreams(), torch.device("cpu"))
+    check_every_stop(SIZED[name], prefetch=prefetch)
 
 
 @pytest.mark.parametrize("name", [name for name in SIZED if name not in ("told the epoch", "distributed")])

@@ -160,7 +160,23 @@ def noisy_collate(samples: list[int]) -> Any:
     return torch.tensor(samples), torch.rand(1)
 
 
+class CountingSampler(Sampler[int]):
+    """Gives another order every time, by how often it was asked: also to who only tries what reading draws."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.times = 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        self.times += 1
+        return iter(sorted(range(self.count), key=lambda number: (number * self.times) % (self.count + 2)))
+
+
 WORKERS: dict[str, Callable[[], Any]] = {
+    "counting sampler": lambda: DataLoader(Augmented(5), batch_size=2, sampler=CountingSampler(5), num_workers=2),
     "shuffled": lambda: DataLoader(Numbers(7), batch_size=2, shuffle=True, num_workers=2),
     "own generator": lambda: DataLoader(Numbers(6), batch_size=2, shuffle=True, num_workers=2, generator=generator(2)),
     "augmented": lambda: DataLoader(Augmented(7), batch_size=2, shuffle=True, num_workers=2),

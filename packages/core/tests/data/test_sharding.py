@@ -69,6 +69,21 @@ def test_random_choices_agree_although_the_ranks_drew_differently() -> None:
     assert torch.equal(torch.get_rng_state(), random_state)
 
 
+def test_every_loader_is_shuffled_in_an_order_of_its_own_and_anew_when_it_is_made_anew() -> None:
+    """Two loaders read together must not pair the same samples for ever, nor may all epochs be alike."""
+
+    def order(epoch: int) -> list[list[int]]:
+        pair = [DataLoader(range(20), shuffle=True) for _ in range(2)]  # type: ignore[arg-type]
+        ranks = [Sharding(World(rank, 2), 5).for_training(pair, epoch=epoch) for rank in range(2)]
+        both = [[numbers(rank[number]) for rank in ranks] for number in range(2)]
+        assert all(sorted(one + other) == list(range(20)) for one, other in both)
+        return [one for one, _ in both]
+
+    orders = [*order(0), *order(1)]
+    assert len({tuple(one) for one in orders}) == 4
+    assert order(1) == orders[2:]
+
+
 def test_the_users_loader_stays_as_it_is() -> None:
     loader = DataLoader(range(6), batch_size=2, shuffle=True)  # type: ignore[arg-type]
     before = dict(vars(loader))

@@ -60,15 +60,13 @@ class TrainingCursor:
             raise DataError(
                 f"`{hook}` gave {loader!r}, which cannot be iterated over. Give a DataLoader or any iterable."
             )
-        length = length_of(loader)
         self.loader = loader
-        self.num_batches: int | float = batches_under_limit(length, limit, argument)
-        """Batches of an epoch; `inf` where the loader does not tell."""
         self.is_last = False
         """Whether the batch that was given last ends the epoch."""
         self.batches_read = 0
         """Batches given in this epoch."""
-        self._cut = self.num_batches < length
+        self._limit = limit
+        self._argument = argument
         self._source = make_reader(loader, replay_workers=replay_workers)
         self._prefetch = prefetch
         self._looks_ahead = prefetch is not None or not self._source.knows_length
@@ -79,6 +77,14 @@ class TrainingCursor:
         self._ahead: _Ahead | None = None
         self._loaded: dict[str, Any] | None = None
         self._skip = 0
+        self.count()
+
+    def count(self) -> None:
+        """Look how many batches an epoch has: now, and between two epochs where data may have come or gone."""
+        length = length_of(self.loader)
+        self.num_batches: int | float = batches_under_limit(length, self._limit, self._argument)
+        """Batches of an epoch; `inf` where the loader does not tell."""
+        self._cut = self.num_batches < length
 
     @property
     def is_open(self) -> bool:
@@ -87,26 +93,32 @@ class TrainingCursor:
 
     def epoch(self, epoch: int) -> Iterator[Any]:
         """Return that epoch's batches: all of them, or those behind the position that was loaded."""
-        loaded, self._loaded = self._loaded, None
+        loaded = self._loaded
         self._epoch = epoch
         self._ahead = None
-        if loaded is not None and loaded["open"] and loaded["epoch"] == epoch:
-            set_epoch(self.loader, epoch)
-            batches = self._resumed(loaded)
-            self._restore_random(loaded)
-            return batches
-        if loaded is not None:
-            if loaded["source"] is not None:
-                self._source.settle(self._source.read_position(loaded["source"]))
-            self._restore_random(loaded)
-            if loaded["epoch"] == epoch and self.batches_read and not loaded["open"]:  # it was read to its end
+        if loaded is not None and loaded["epoch"] == epoch:
+            if loaded["open"]:
+                return self._go_on(loaded)
+            if self.batches_read:  # it was read to its end
+                self.settle()
                 return iter(())
+        self.settle()
         set_epoch(self.loader, epoch)
         batches = self._fresh()
         skip, self._skip = self._skip, 0
         for _ in islice(batches, skip):
             pass
         return batches
+
+    def settle(self) -> None:
+        """Come to the position that was loaded, if one was, and begin no epoch: another cursor may read the next one.
+
+        Its loaders may be the same objects, so what they remember is put back here.
+        """
+        loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            self._source.settle(self._source.read_position(loaded["source"]))
+            self._restore_random(loaded)
 
     def aside(self) -> Iterator[Any]:
         """Return an epoch's batches once more, for who only looks at them: the position stays.
@@ -136,25 +148,21 @@ class TrainingCursor:
             "batches_read": self.batches_read,
             "num_batches": self.num_batches,
             "source": (self._source.position() if ahead is None else ahead.position).plain(),
-            "ahead": None if ahead is None else {"random": ahead.random and ahead.random.plain()},
+            "ahead": None if ahead is None else ahead.draws(),
             "random": self._random.capture(),
             "own": self._source.own_state(),
         }
 
-    def load_state_dict(self, state: Mapping[str, Any], *, reloaded: bool = False) -> None:
-        """Let the next `epoch` go on behind the batch after which `state_dict` was called.
-
-        `reloaded` says that the next epoch reads data made for it (`reload_dataloaders_every_n_epochs`), and that the
-        state is of the data before: only the global random states are taken from it.
-        """
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the next `epoch` go on behind the batch after which `state_dict` was called."""
         if state.get("version") != 1:
             raise DataError(
                 f"The data position in this checkpoint has version {state.get('version')!r}, and this release reads"
                 " version 1. Go on with the release that wrote it, or load only the weights."
             )
-        self._loaded = {**state, "source": None, "own": None, "open": False} if reloaded else dict(state)
+        self._loaded = dict(state)
         self._epoch = state["epoch"]
-        self._open = self._loaded["open"]
+        self._open = state["open"]
         self.batches_read = state["batches_read"]
         self.is_last = self._open and self.batches_read >= self.num_batches
         if self._open and state["num_batches"] != self.num_batches:
@@ -169,6 +177,13 @@ class TrainingCursor:
         self._open = False
         return self._reading_ahead() if self._looks_ahead else self._reading()
 
+    def _go_on(self, loaded: Mapping[str, Any]) -> Iterator[Any]:
+        self._loaded = None
+        set_epoch(self.loader, self._epoch)
+        batches = self._resumed(loaded)
+        self._restore_random(loaded)
+        return batches
+
     def _resumed(self, loaded: Mapping[str, Any]) -> Iterator[Any]:
         position = self._source.read_position(loaded["source"])
         if self._cut and self.batches_read >= self.num_batches:  # nothing more will be asked of this iteration
@@ -179,7 +194,7 @@ class TrainingCursor:
             return self._reading(batches)
         upcoming = END
         if self.batches_read < self.num_batches:
-            restore_before(loaded)
+            self._restore_before(loaded)
             upcoming = self._look_ahead(batches)
         self.is_last = upcoming is END
         return self._reading_ahead(batches, upcoming)
@@ -228,7 +243,7 @@ class TrainingCursor:
     def _read_ahead(self, batches: Iterator[Any]) -> Any:
         # Where reading draws random numbers, they must be the same when this batch is read again after coming back.
         random = Snapshot.take() if self._source.in_this_process else None
-        self._ahead = _Ahead(self._source.position(), random)
+        self._ahead = _Ahead(self._source.position(), random, self._source.passed_over())
         return next(batches, END)
 
     def _begin(self) -> Iterator[Any]:
@@ -266,15 +281,15 @@ class TrainingCursor:
 
     def _restore_random(self, loaded: Mapping[str, Any]) -> None:
         self._random.restore(loaded["random"])
-        if loaded["own"] is not None:
-            self._source.restore_own_state(loaded["own"])
+        self._source.restore_own_state(loaded["own"])
 
-
-def restore_before(loaded: Mapping[str, Any]) -> None:
-    """Put back the random states under which the batch was read that comes next."""
-    before = (loaded["ahead"] or {}).get("random")
-    if before is not None:
-        Snapshot.from_plain(before).restore()
+    def _restore_before(self, loaded: Mapping[str, Any]) -> None:
+        """Put back the random states under which the batch was read that comes next."""
+        ahead = loaded["ahead"] or {}
+        if ahead.get("random") is not None:
+            Snapshot.from_plain(ahead["random"]).restore()
+        if "passed_over" in ahead:
+            self._source.restore_passed_over(ahead["passed_over"])
 
 
 @dataclass(frozen=True)
@@ -283,3 +298,8 @@ class _Ahead:
 
     position: Place
     random: Snapshot | None
+    passed_over: Any
+
+    def draws(self) -> dict[str, Any]:
+        """Return under which random states it was read, as plain values and tensors."""
+        return {"random": self.random and self.random.plain(), "passed_over": self.passed_over}

@@ -53,12 +53,18 @@ class EvaluationData:
                 raise DataError(
                     f"`{hook}` gave {loader!r}, which cannot be iterated over. Give loaders or other iterables."
                 )
-        bounds = _bounds(loaders, len(self.loaders))
-        lengths = [min(length_of(loader), bound) for loader, bound in zip(self.loaders, bounds, strict=True)]
-        self.num_batches = [batches_under_limit(length, limit, argument) for length in lengths]
-        """Batches of each loader; `inf` where it does not tell."""
+        self._bounds = _bounds(loaders, len(self.loaders))
+        self._limit = limit
+        self._argument = argument
         self._parts = [each.flattened if isinstance(each, CombinedLoader) else [each] for each in self.loaders]
         self._read_from: list[list[Any]] = [list(parts) for parts in self._parts]
+        self.count()
+
+    def count(self) -> None:
+        """Look how many batches the loaders have: now, and between two passes where data may have come or gone."""
+        lengths = [min(length_of(loader), bound) for loader, bound in zip(self.loaders, self._bounds, strict=True)]
+        self.num_batches = [batches_under_limit(length, self._limit, self._argument) for length in lengths]
+        """Batches of each loader; `inf` where it does not tell."""
 
     def __iter__(self) -> Iterator[Pass]:
         return self.passes()

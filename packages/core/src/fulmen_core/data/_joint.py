@@ -54,6 +54,15 @@ class JointReader:
         for reader, own in zip(self._readers, state["readers"], strict=True):
             reader.restore_own_state(own)
 
+    def passed_over(self) -> list[Any]:
+        """Return what `resume` to the present position would leave as it is at the epoch's start."""
+        return [reader.passed_over() for reader in self._readers]
+
+    def restore_passed_over(self, state: Any) -> None:
+        """Put that back."""
+        for reader, passed_over in zip(self._readers, state, strict=True):
+            reader.restore_passed_over(passed_over)
+
     def resume(self, position: Any) -> Iterator[Item]:
         """Return the rest of the iteration that was at that position. The generators are left as they come."""
         if position.walk is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fulmen_core.data._remembered import Remembered
-from fulmen_core.random import Snapshot, capture_generators, restore_generators
+from fulmen_core.random import Snapshot, capture_generators, find_generators, generator_states, restore_generators
 from fulmen_interfaces import DataError
 
 
@@ -26,6 +26,29 @@ class OwnState:
         """Put it back to what `capture` returned."""
         restore_generators(self._loader, state["generators"])
         self._remembered.restore(state["remembered"])
+
+
+class PassedOver:
+    """The generators of a loader that do not move where it comes to a position without reading what lies before.
+
+    Who reads one batch ahead must know their states before that batch, to read it once more.
+    """
+
+    def __init__(self, parts: object) -> None:
+        self._parts = parts
+        self._found: Mapping[str, Any] = {}
+
+    def look(self) -> None:
+        """Find them: once in an epoch, for it takes long."""
+        self._found = find_generators(self._parts)
+
+    def capture(self) -> dict[str, Any]:
+        """Return their states as plain values and tensors."""
+        return generator_states(self._found)
+
+    def restore(self, states: Mapping[str, Any]) -> None:
+        """Put them into those states."""
+        restore_generators(self._parts, states)
 
 
 @dataclass(frozen=True)
@@ -124,6 +147,14 @@ class Source(Protocol):
         ...
 
     def restore_own_state(self, state: Mapping[str, Any]) -> None:
+        """Put that back."""
+        ...
+
+    def passed_over(self) -> Any:
+        """Return what `resume` to the present position would leave as it is at the epoch's start."""
+        ...
+
+    def restore_passed_over(self, state: Any) -> None:
         """Put that back."""
         ...
 

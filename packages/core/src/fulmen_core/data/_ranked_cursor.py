@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fulmen_core.data._cursor import END, Backward, TrainingCursor, restore_before
+from fulmen_core.data._cursor import END, Backward, TrainingCursor
 from fulmen_core.data._ranks import Lockstep, Ranks, broke_promise, repeatable, weighing
 
 
@@ -17,12 +17,16 @@ class RankedCursor(TrainingCursor):
     """
 
     def __init__(self, loader: Any, ranks: Ranks, **options: Any) -> None:
-        super().__init__(loader, **options)
         self._ranks = ranks
-        self._own_batches = self.num_batches
-        self.num_batches, self._lockstep = ranks.meet(self._own_batches, certain=self._source.knows_length)
-        self._cut = self._cut or self.num_batches < self._own_batches
         self._idle = False  # this rank's data is at its end, and the batch that was given is its last, perhaps again
+        super().__init__(loader, **options)
+
+    def count(self) -> None:
+        """Look how many batches an epoch has. On all ranks."""
+        super().count()
+        self._own_batches = self.num_batches
+        self.num_batches, self._lockstep = self._ranks.meet(self._own_batches, certain=self._source.knows_length)
+        self._cut = self._cut or self.num_batches < self._own_batches
 
     def rest(self) -> None:
         """Let what follows count in full: the epoch is left, perhaps before its end."""
@@ -59,7 +63,7 @@ class RankedCursor(TrainingCursor):
         raise broke_promise(self._hook, self.batches_read, self.num_batches)
 
     def _resumed_together(self, lockstep: Lockstep, loaded: Mapping[str, Any], batches: Iterator[Any]) -> Iterator[Any]:
-        restore_before(loaded)
+        self._restore_before(loaded)
         upcoming = last = END
         if loaded.get("idle", False):
             last, self._idle = self._read_ahead(batches), True

@@ -10,11 +10,13 @@ from typing import Any, Protocol, runtime_checkable
 from torch.utils.data import DataLoader
 
 from fulmen_core.data._limits import length_of
-from fulmen_core.data._position import Draws, OwnState, Position
+from fulmen_core.data._position import Draws, OwnState, PassedOver, Position
 from fulmen_core.data._probe import draws_in_workers
 from fulmen_core.data._stock import Twin, has_live_workers, is_estimate, is_indexed, is_stock, reads_in_this_process
 from fulmen_core.random import Snapshot
 from fulmen_interfaces import DataError, rank_zero_warn
+
+_END = object()
 
 
 @runtime_checkable
@@ -54,6 +56,7 @@ class Reader:
         self._read_from: Iterable[Any] = loader  # or a twin, once persistent workers were started in mid-run
         self._is_iterator = isinstance(loader, Iterator)  # it goes on where it is, also in the next epoch
         self._own = OwnState(loader)
+        self._passed_over = PassedOver(self._skips_reading())
         self._touched = False  # whether the loader itself was iterated, or put somewhere, in this process
         self._replay_workers = replay_workers
         self._at = Position()
@@ -87,6 +90,14 @@ class Reader:
         """Put that back."""
         self._own.restore(state)
 
+    def passed_over(self) -> dict[str, Any]:
+        """Return what `resume` to the present position would leave as it is at the epoch's start."""
+        return self._passed_over.capture()
+
+    def restore_passed_over(self, state: Mapping[str, Any]) -> None:
+        """Put that back."""
+        self._passed_over.restore(state)
+
     def resume(self, position: Position) -> Iterator[Any]:
         """Return the rest of the iteration that was at that position. The generators are left as they come."""
         self._adopt(position)
@@ -101,17 +112,33 @@ class Reader:
         if self._is_iterator and position.start is not None:
             self.resume(position)
         elif self._stateful is not None:
-            # An epoch cut short is at its end for the run, but the loader would go on with it.
-            if position.loader is not None and position.exhausted:
-                self._stateful.load_state_dict(dict(position.loader))
-                self._touched = True
-                if isinstance(self.loader, DataLoader):
-                    iter(self.loader)  # makes torchdata's the finished iterator, whose draws are not those of a new one
+            if position.loader is not None:
+                self._leave(self._stateful, position.loader, exhausted=position.exhausted)
         elif position.workers and is_stock(self.loader):
             self._workers_draw(0, warm=True)  # warns
             self._read_from = Twin(self.loader, warm=True)
 
+    def _leave(self, loader: StatefulLoader, state: Mapping[str, Any], *, exhausted: bool) -> None:
+        """Have the loader go on from that state and leave it there, so that its next iteration begins anew."""
+        self._touched = True
+        loader.load_state_dict(dict(state))
+        if isinstance(self.loader, DataLoader):
+            iter(self.loader)  # torchdata's goes there at once; if that is its end, a new iterator would draw otherwise
+            return
+        batch = next(iter(self._read_from), _END)  # many a generator does not go there before it is asked
+        if exhausted and batch is not _END:  # it had begun anew already
+            loader.load_state_dict(dict(state))
+
+    def _skips_reading(self) -> tuple[Any, ...]:
+        """Return the parts that do not work again where what was read is not read again."""
+        if self._stateful is not None:
+            return (self.loader,)
+        if is_indexed(self.loader) and self.in_this_process:
+            return (self.loader.dataset, self.loader.collate_fn)
+        return ()
+
     def _adopt(self, position: Position) -> None:
+        self._passed_over.look()
         self._at = position
         self._count = position.count
         self._exhausted = position.exhausted

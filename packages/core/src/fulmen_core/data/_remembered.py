@@ -30,8 +30,9 @@ class Remembered:
         return {path: _plain(value) for path, value in changed.items() if _is_plain(value)}
 
     def restore(self, values: Mapping[str, Any]) -> None:
-        """Set the attributes to what `capture` returned."""
-        for path, value in values.items():
+        """Set the attributes to what `capture` returned, those that had not changed then to what they were first."""
+        unchanged = {path: _plain(self._before[path]) for path in self.capture() if path in self._before}
+        for path, value in {**unchanged, **values}.items():
             owner, name = path.rsplit(".", 1)
             if owner in self._parts:
                 _set(self._parts[owner], name, value)

@@ -34,33 +34,39 @@ class Sharding:
 
     Args:
         world: the place of this process.
-        seed: decides the order of shuffled data; the same on every rank.
+        seed: decides the order of shuffled data, of each loader another; the same on every rank.
     """
 
     def __init__(self, world: World, seed: int) -> None:
         self._world = world
         self._seed = seed
 
-    def for_training(self, loaders: Any) -> Any:
-        """Return loaders of this rank's part: all ranks have as many batches, to which end some samples come twice."""
-        return self._shard(loaders, even=True)
+    def for_training(self, loaders: Any, *, epoch: int = 0) -> Any:
+        """Return loaders of this rank's part: all ranks have as many batches, to which end some samples come twice.
 
-    def for_evaluation(self, loaders: Any) -> Any:
+        `epoch` is the first that reads them: loaders that are made anew are shuffled anew.
+        """
+        return self._shard(loaders, self._seeds(epoch), even=True)
+
+    def for_evaluation(self, loaders: Any, *, epoch: int = 0) -> Any:
         """Return loaders of this rank's part: the batches that one process would read are dealt out.
 
         Every sample is read by one rank, once, in the same batch as by one process; some ranks may have fewer batches.
         """
-        return self._shard(loaders, even=False)
+        return self._shard(loaders, self._seeds(epoch), even=False)
 
-    def _shard(self, loaders: Any, *, even: bool) -> Any:
+    def _seeds(self, epoch: int) -> random.Random:
+        return random.Random(self._seed + epoch)
+
+    def _shard(self, loaders: Any, seeds: random.Random, *, even: bool) -> Any:
         if isinstance(loaders, CombinedLoader):
-            parts = map_loaders(loaders.iterables, lambda each: self._shard(each, even=even))
+            parts = map_loaders(loaders.iterables, lambda each: self._shard(each, seeds, even=even))
             combined = CombinedLoader(parts, loaders.mode)
             combined.limits = loaders.limits
             return combined
-        return map_loaders(loaders, lambda loader: self._part_of(loader, even=even))
+        return map_loaders(loaders, lambda loader: self._part_of(loader, seeds.getrandbits(62), even=even))
 
-    def _part_of(self, loader: Any, *, even: bool) -> Any:
+    def _part_of(self, loader: Any, seed: int, *, even: bool) -> Any:
         """Return the part, or the loader itself where its indices are not ours to part."""
         data = getattr(loader, "dataset", None)
         if isinstance(data, IterableDataset) and isinstance(data, RankAware):
@@ -77,7 +83,7 @@ class Sharding:
                 "Give it a `__len__`, or let it choose by rank and set use_distributed_sampler=False."
             )
             return loader
-        part = Part(chosen, self._world, seed=self._seed, even=even)
+        part = Part(chosen, self._world, seed=seed, even=even)
         if isinstance(indices, BatchSampler) and batched:
             return reading(loader, BatchSampler(part, indices.batch_size, indices.drop_last))
         return reading(loader, part)  # batches are dealt out whole

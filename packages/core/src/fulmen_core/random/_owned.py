@@ -47,7 +47,12 @@ def find_generators(owner: object) -> dict[str, Any]:
 
 def capture_generators(owner: object) -> dict[str, Any]:
     """Return the states of the generators that an object holds, as plain values and tensors, by path."""
-    return {path: {"kind": _kind(found), "state": _state(found)} for path, found in find_generators(owner).items()}
+    return generator_states(find_generators(owner))
+
+
+def generator_states(generators: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the states of generators that `find_generators` found; finding them takes longer than this."""
+    return {path: {"kind": _kind(found), "state": _state(found)} for path, found in generators.items()}
 
 
 def restore_generators(owner: object, states: Mapping[str, Any]) -> None:

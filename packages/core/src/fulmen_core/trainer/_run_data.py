@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -25,7 +26,7 @@ from fulmen_core.random import RandomStates
 from fulmen_core.trainer._job import Job
 from fulmen_core.trainer._transfer import make_prefetch
 from fulmen_core.trainer._verify import has_validation
-from fulmen_interfaces import Hook, ReadsPredictionIndices, Stage
+from fulmen_interfaces import DataError, Hook, ReadsPredictionIndices, Stage
 
 
 class RunData:
@@ -37,7 +38,7 @@ class RunData:
         self._random = RandomStates(parts.accelerator)
         self.prefetch = make_prefetch(parts)
         """Copies batches ahead; None where that does not go."""
-        self._given: dict[str, Any] = {}
+        self._given: dict[Hook, Any] = {}
         self._cursor: TrainingCursor | None = None
         self._evaluation: dict[Stage, EvaluationData] = {}
         settings = parts.settings
@@ -58,25 +59,7 @@ class RunData:
     def training(self) -> TrainingCursor:
         """Return the cursor over the training data."""
         if self._cursor is None:
-            settings, hook = self._parts.settings, Hook.TRAIN_DATALOADER.value
-            loader = training_loader(self._request(hook))
-            argument = "limit_train_batches"
-            if settings.overfit_batches:
-                loader, argument = in_fixed_order(loader, hook), "overfit_batches"
-            hint_workers(loader, hook)
-            if self._sharding is not None:
-                loader = self._sharding.for_training(loader)
-            make: Callable[..., TrainingCursor] = (
-                TrainingCursor if self._ranks is None else partial(RankedCursor, ranks=self._ranks)
-            )
-            self._cursor = make(
-                loader,
-                limit=settings.limit_train_batches,
-                random=self._random,
-                hook=hook,
-                argument=argument,
-                prefetch=self.prefetch,
-            )
+            self._cursor = self._cursor_over(self._request(Hook.TRAIN_DATALOADER))
         return self._cursor
 
     def validation(self) -> EvaluationData | None:
@@ -96,21 +79,55 @@ class RunData:
         """Return the data of `validate`, `test` or `predict`."""
         return self._load_evaluation(self._job.stage)
 
-    def _request(self, hook: str) -> Any:
-        self._given[hook] = self._parts.profiling.wrap(hook, self._job.source.request)(hook)
+    def reload(self) -> None:
+        """Ask for the loaders of a fit again, between two epochs. An object that comes again is read on as it was."""
+        hook, cursor = Hook.TRAIN_DATALOADER, self.training()
+        with suppress(DataError):  # of a position in other loaders, which an epoch that is over may have had
+            cursor.settle()
+        before = self._given[hook]
+        if self._request(hook) is before:
+            cursor.count()
+        else:
+            self._cursor = self._cursor_over(self._given[hook])
+        if not self.validates:
+            return
+        hook, validation = Hook.VAL_DATALOADER, self._load_evaluation(Stage.VALIDATE)
+        before = self._given[hook]
+        if self._request(hook) is before:
+            validation.count()
+        else:
+            self._evaluation[Stage.VALIDATE] = self._data_over(self._given[hook], Stage.VALIDATE)
+
+    def _request(self, hook: Hook) -> Any:
+        request = self._parts.profiling.wrap(hook.value, self._job.source.request)
+        self._given[hook] = request(hook.value)
         return self._given[hook]
+
+    def _cursor_over(self, loaders: Any) -> TrainingCursor:
+        parts, settings, hook = self._parts, self._parts.settings, Hook.TRAIN_DATALOADER.value
+        loader, argument = training_loader(loaders), "limit_train_batches"
+        if settings.overfit_batches:
+            loader, argument = in_fixed_order(loader, hook), "overfit_batches"
+        hint_workers(loader, hook)
+        if self._sharding is not None:
+            loader = self._sharding.for_training(loader, epoch=parts.progress.epoch)
+        make: Callable[..., TrainingCursor] = (
+            TrainingCursor if self._ranks is None else partial(RankedCursor, ranks=self._ranks)
+        )
+        limit = settings.limit_train_batches
+        return make(loader, limit=limit, random=self._random, hook=hook, argument=argument, prefetch=self.prefetch)
 
     def _load_evaluation(self, stage: Stage) -> EvaluationData:
         if stage not in self._evaluation:
-            hook, argument, limit = self._limits[stage]
-            loaders = self._request(hook.value)
-            if self._sharding is not None:
-                loaders = self._sharding.for_evaluation(loaders)
-            indices = IndexRecord() if stage is Stage.PREDICT and self._indices_are_wanted else None
-            self._evaluation[stage] = EvaluationData(
-                loaders, limit=limit, argument=argument, hook=hook.value, indices=indices
-            )
+            self._evaluation[stage] = self._data_over(self._request(self._limits[stage][0]), stage)
         return self._evaluation[stage]
+
+    def _data_over(self, loaders: Any, stage: Stage) -> EvaluationData:
+        hook, argument, limit = self._limits[stage]
+        if self._sharding is not None:
+            loaders = self._sharding.for_evaluation(loaders, epoch=self._parts.progress.epoch)
+        indices = IndexRecord() if stage is Stage.PREDICT and self._indices_are_wanted else None
+        return EvaluationData(loaders, limit=limit, argument=argument, hook=hook.value, indices=indices)
 
     @property
     def _indices_are_wanted(self) -> bool:
@@ -127,7 +144,7 @@ class RunData:
     @property
     def train_loader(self) -> Any:
         """What the training data came from, as it was given; None where it is not loaded."""
-        return self._given.get(Hook.TRAIN_DATALOADER.value)
+        return self._given.get(Hook.TRAIN_DATALOADER)
 
     @property
     def num_training_batches(self) -> int | float:
@@ -136,14 +153,9 @@ class RunData:
 
     def loaders_of(self, stage: Stage) -> Any:
         """Return what the data of an evaluation came from, as it was given; None where it is not loaded."""
-        return self._given.get(self._limits[stage][0].value)
+        return self._given.get(self._limits[stage][0])
 
     def num_batches_of(self, stage: Stage) -> list[int | float]:
         """Return the batches of an evaluation by loader; empty where it is not loaded."""
         data = self._evaluation.get(stage)
         return [] if data is None else list(data.num_batches)
-
-    def forget(self) -> None:
-        """Ask for loaders again when they are next needed."""
-        self._cursor = None
-        self._evaluation = {}

@@ -146,7 +146,7 @@ class Session:
 
     def reload(self) -> tuple[TrainingCursor, EvaluationData | None]:
         """Ask for the loaders again."""
-        self.data.forget()
+        self.data.reload()
         return self.data.training(), self.data.validation()
 
     def log_hyperparameters(self) -> None:
