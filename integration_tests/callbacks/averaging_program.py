@@ -1,4 +1,4 @@
-"""Trains with an average of the weights, on as many processes as asked; rank zero writes what came of it.
+"""Trains with a callback that averages or unfreezes weights, on as many processes as asked; rank zero writes the results.
 
 usage: averaging_program.py STRATEGY DEVICES CALLBACK FOLDER
 """
@@ -14,12 +14,26 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import fulmen_core as L
-from fulmen_callbacks import EMAWeightAveraging, ModelCheckpoint, StochasticWeightAveraging
+from fulmen_callbacks import BaseFinetuning, EMAWeightAveraging, ModelCheckpoint, StochasticWeightAveraging
 
 SAMPLES, BATCH = 48, 8
+
+
+class Unfreezing(BaseFinetuning):
+    """Trains the first layer from the second epoch on."""
+
+    def freeze_before_training(self, pl_module: Any) -> None:
+        self.freeze(pl_module.net[0])
+
+    def finetune_function(self, pl_module: Any, epoch: int, optimizer: torch.optim.Optimizer) -> None:
+        if epoch == 1:
+            self.unfreeze_and_add_param_group(pl_module.net[0], optimizer, lr=0.05)
+
+
 CALLBACKS = {
     "ema": lambda: EMAWeightAveraging(decay=0.7),
     "swa": lambda: StochasticWeightAveraging(swa_lrs=0.05, swa_epoch_start=2, annealing_epochs=2, device=None),
+    "unfreezing": Unfreezing,
 }
 
 
@@ -40,7 +54,7 @@ class Net(L.LightningModule):
         self.log("val_loss", self.loss(batch), sync_dist=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
+        return torch.optim.SGD([one for one in self.parameters() if one.requires_grad], lr=0.1, momentum=0.9)
 
 
 def fit(strategy: str, devices: int, callback: str, folder: Path, ckpt_path: Path | None, epochs: int) -> L.Trainer:

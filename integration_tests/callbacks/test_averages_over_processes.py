@@ -1,4 +1,4 @@
-"""Averages of weights are the same on two processes as on one, also where weights lie in pieces, and after a resume."""
+"""Averages of weights, and layers that are unfrozen, are the same on two processes as on one, also after a resume."""
 
 from __future__ import annotations
 
@@ -29,3 +29,11 @@ def test_an_average_over_processes_is_that_of_one(tmp_path: Path, callback: str)
         torch.testing.assert_close(found["whole"], truth["whole"], rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(found["val_loss"], truth["val_loss"], rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(found["resumed"], found["whole"], rtol=0, atol=0)
+
+
+def test_layers_that_are_unfrozen_late_are_trained_as_on_one_process(tmp_path: Path) -> None:
+    truth = run("auto", 1, "unfreezing", tmp_path / "one")
+    for strategy in ("ddp", "fsdp"):
+        found = run(strategy, 2, "unfreezing", tmp_path / strategy)
+        torch.testing.assert_close(found["whole"], truth["whole"], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(found["resumed"], found["whole"], rtol=1e-5, atol=1e-6)

@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import lr_scheduler as schedules
 
 from fulmen_callbacks import BackboneFinetuning, BaseFinetuning
-from fulmen_interfaces import ConfigurationError, LRSchedulerConfig, World
+from fulmen_interfaces import ConfigurationError, LRSchedulerConfig
 
 
 class Net(nn.Module):
@@ -163,13 +163,6 @@ def test_a_module_without_backbone_is_refused(make_trainer: Any) -> None:
         BackboneFinetuning().setup(make_trainer(), nn.Linear(1, 1), "fit")  # type: ignore[arg-type]
     with pytest.raises(NotImplementedError, match="freeze_before_training"):
         BaseFinetuning().setup(make_trainer(), nn.Linear(1, 1), "fit")  # type: ignore[arg-type]
-
-
-def test_several_processes_are_warned(make_trainer: Any) -> None:
-    callback, trainer, net = BackboneFinetuning(0), make_trainer(world=World(size=2)), Net()
-    begin(callback, trainer, net)
-    with pytest.warns(UserWarning, match="DDP does not average"):
-        train(callback, trainer, net, 0, 1)
 
 
 def test_evaluations_freeze_nothing(make_trainer: Any) -> None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_swa_multi_avg_fn
 
+from fulmen_callbacks._pieces import is_in_pieces, piece_of, whole
 from fulmen_interfaces import Problem, SupportsStrategy, TrainerView
-
-if TYPE_CHECKING:
-    from torch.distributed.tensor import DTensor
 
 AverageOne = Callable[[Tensor, Tensor, Tensor | int], Tensor]
 AverageMany = Callable[[list[Tensor], list[Tensor], Tensor | int], None]
@@ -133,28 +129,6 @@ def _by_kind(averages: list[Tensor], values: list[Tensor]) -> list[tuple[list[Te
         group[0].append(average)
         group[1].append(value)
     return list(groups.values())
-
-
-def is_in_pieces(tensor: Tensor) -> TypeGuard[DTensor]:
-    """Return whether the strategy parted it among processes."""
-    tensors = sys.modules.get("torch.distributed.tensor")  # costly to import, and imported where there are pieces
-    return tensors is not None and isinstance(tensor, tensors.DTensor)
-
-
-def whole(value: Tensor) -> Tensor:
-    """Return it whole; on all ranks, where it lies in pieces."""
-    return value.full_tensor() if is_in_pieces(value) else value
-
-
-def piece_of(tensor: Tensor, *, like: Tensor | None = None) -> Tensor:
-    """Return this rank's piece, which shares the memory; of a whole tensor, what it has of `like`."""
-    if is_in_pieces(tensor):
-        return tensor.to_local()
-    if like is None or not is_in_pieces(like):
-        return tensor
-    from torch.distributed.tensor import distribute_tensor
-
-    return distribute_tensor(tensor.to(like.to_local().device), like.device_mesh, like.placements).to_local()
 
 
 def wrong_weights(

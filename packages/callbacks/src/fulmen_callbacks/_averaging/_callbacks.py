@@ -14,9 +14,9 @@ from fulmen_callbacks._averaging._average import (
     AverageMany,
     AverageOne,
     AveragingRule,
-    whole,
     wrong_weights,
 )
+from fulmen_callbacks._pieces import whole
 from fulmen_callbacks._problems import at_least, refuse
 from fulmen_interfaces import Callback, ModuleView, Problem, TrainerView, rank_zero_warn
 

@@ -9,9 +9,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from fulmen_callbacks._finetuning import _layers
+from fulmen_callbacks._finetuning._gradients import average_gradients
 from fulmen_callbacks._finetuning._layers import Modules
 from fulmen_callbacks._finetuning._schedules import follow, unknown_groups
-from fulmen_interfaces import Callback, ModuleView, TrainerView, rank_zero_warn
+from fulmen_callbacks._pieces import is_in_pieces
+from fulmen_interfaces import Callback, ModuleView, TrainerView
 
 _GROUPS = "internal_optimizer_metadata"
 _TRAINABLE = "trainable"
@@ -32,6 +34,9 @@ class BaseFinetuning(Callback):
         self._fitting = False
         self._trainable: list[str] = []
         self._resumed: dict[int, list[dict[str, Any]]] = {}
+        self._wrapped: set[str] = set()
+        """Names of what was trained when the model was wrapped for several processes."""
+        self._unfrozen: list[nn.Parameter] = []
 
     def freeze_before_training(self, pl_module: Any) -> None:
         """Freeze what is not trained from the beginning. Called before optimizers are made."""
@@ -61,13 +66,14 @@ class BaseFinetuning(Callback):
             ]
         self._resumed = {}
         self._remember(trainer, pl_module)
+        self._wrapped, self._unfrozen = set(self._trainable), []
         for config in trainer.lr_scheduler_configs:
             groups = trainer.optimizers[config.opt_idx].param_groups
             for index in unknown_groups(config.scheduler, groups):
                 follow(config.scheduler, groups, index)
 
     def on_train_epoch_start(self, trainer: TrainerView, pl_module: ModuleView) -> None:
-        before, rates = len(self._trainable), _rates(trainer)
+        rates = _rates(trainer)
         for optimizer in trainer.optimizers:
             self.finetune_function(pl_module, trainer.current_epoch, optimizer)
         for config in trainer.lr_scheduler_configs:
@@ -76,11 +82,11 @@ class BaseFinetuning(Callback):
                 if index >= len(known) or groups[index]["lr"] != known[index]:
                     follow(config.scheduler, groups, index)
         self._remember(trainer, pl_module)
-        if len(self._trainable) > before and trainer.world.size > 1:
-            rank_zero_warn(
-                "Layers were unfrozen after the model was wrapped for several processes: DDP does not average their "
-                "gradients, so the processes' weights drift apart. Save a checkpoint and resume from it to wrap anew."
-            )
+        self._unfrozen = self._missed_by_wrappers(trainer, pl_module)
+
+    def on_after_backward(self, trainer: TrainerView, pl_module: ModuleView) -> None:
+        if self._unfrozen:
+            average_gradients(self._unfrozen, trainer.collectives)
 
     def state_dict(self) -> dict[str, Any]:
         return {_GROUPS: self._groups, _TRAINABLE: self._trainable}
@@ -141,6 +147,17 @@ class BaseFinetuning(Callback):
         parameters = _layers.not_in_optimizer(optimizer, unfrozen)
         if parameters:
             optimizer.add_param_group({"params": parameters, "lr": rate})
+
+    def _missed_by_wrappers(self, trainer: TrainerView, pl_module: ModuleView) -> list[nn.Parameter]:
+        """Return whole parameters that are trained since the model was wrapped: wrappers do not look again."""
+        if trainer.world.size == 1:
+            return []
+        parameters = cast("nn.Module", pl_module).named_parameters()
+        return [
+            parameter
+            for name, parameter in parameters
+            if parameter.requires_grad and name not in self._wrapped and not is_in_pieces(parameter)
+        ]
 
     def _remember(self, trainer: TrainerView, pl_module: ModuleView) -> None:
         names = {id(parameter): name for name, parameter in cast("nn.Module", pl_module).named_parameters()}
