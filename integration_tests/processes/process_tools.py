@@ -24,10 +24,12 @@ def environment(**further: object) -> dict[str, str]:
 
 
 def start(*words: object, **options: Any) -> subprocess.Popen[str]:
-    """Start a program of this folder in a group of its own."""
+    """Start a program in a group of its own; its path is relative to this folder unless `cwd` is given."""
     command = [sys.executable, *map(str, words)]
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment(), **options}
-    return subprocess.Popen(command, text=True, start_new_session=True, cwd=FOLDER, **options)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(
+        command, text=True, start_new_session=True, **{**pipes, "env": environment(), "cwd": FOLDER, **options}
+    )
 
 
 def end(processes: Sequence[subprocess.Popen[str]]) -> None:

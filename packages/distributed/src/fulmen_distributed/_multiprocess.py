@@ -21,6 +21,7 @@ from fulmen_distributed._crew import Crew, Worker, end_process, fail
 from fulmen_distributed._parent import watch_parent
 from fulmen_distributed._process_group import keep_store, part, store_at
 from fulmen_distributed._reports import Reports
+from fulmen_distributed._subprocess import SubprocessLauncher, has_program
 from fulmen_distributed._variables import REPORTS, meeting_point, threads_for, variables_of, worlds_here
 from fulmen_interfaces import ConfigurationError, LaunchSettings, Problem, World
 
@@ -47,6 +48,8 @@ class MultiprocessingLauncher:
 
     def launch(self, main: Callable[[World], R], settings: LaunchSettings) -> R:
         """Run `main` in every process; return rank zero's result, or raise the first failing rank's error."""
+        if has_program():  # it runs in several processes since an earlier run, and all of them have come here
+            return SubprocessLauncher().launch(main, settings)
         payload = self._payload(main)
         # No store is begun here: its thread would be at work while processes are forked.
         listener = socket.create_server(("127.0.0.1", 0)) if settings.num_nodes == 1 else None

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fulmen_interfaces import DivergenceError, RankError
+from fulmen_interfaces import DivergenceError, FulmenError, RankError
 
 _FOLLOW_UP_WORDS = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
 
@@ -71,8 +71,16 @@ class Reports:
         return (self.folder / f"rank-{rank}.end").exists()
 
     def write_result(self, result: Any) -> None:
-        """Write rank zero's result."""
-        self._write("result", pickle.dumps(result))
+        """Write rank zero's result. Raises FulmenError where it cannot be pickled."""
+        try:
+            content = pickle.dumps(result)
+        except Exception as error:
+            raise FulmenError(
+                "What rank 0 returns to the process that started it cannot be pickled: "
+                f"{type(error).__name__}: {error}. Return plain values and tensors, or use 'ddp', where rank 0 is the "
+                "calling process."
+            ) from error
+        self._write("result", content)
 
     def result(self) -> Any:
         """Return rank zero's result; None where that rank ran on another machine."""

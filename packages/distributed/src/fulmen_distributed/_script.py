@@ -24,13 +24,14 @@ def command(rank: int) -> list[str]:
 def program() -> list[str]:
     """Return `module NAME args` or `script PATH args`."""
     main = sys.modules["__main__"]
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    if spec is not None and spec.name != "__main__":
         return ["module", spec.name.removesuffix(".__main__"), *sys.argv[1:]]
-    if getattr(main, "__file__", None) is None or not os.path.exists(sys.argv[0]):
+    path = file if spec is None else os.path.dirname(file or "")  # a folder or an archive with a `__main__.py`
+    if not path or not os.path.exists(path):
         reason = "Every process is to run this script, but there is none: the code comes from a prompt or `python -c`."
         raise ConfigurationError([Problem("strategy", "ddp", reason, "Use 'ddp_fork', or write a script file.")])
-    return ["script", os.path.abspath(sys.argv[0]), *sys.argv[1:]]
+    return ["script", os.path.abspath(path), *sys.argv[1:]]
 
 
 def interpreter_options(arguments: Sequence[str]) -> list[str]:

@@ -73,6 +73,11 @@ _programs: dict[LaunchSettings, tuple[World, _Watch]] = {}
 """How this program was started again: once at most."""
 
 
+def has_program() -> bool:
+    """Return whether this program was started again, so that it runs in several processes until its end."""
+    return bool(_programs)
+
+
 def _program(settings: LaunchSettings) -> tuple[World, _Watch]:
     """Return the processes that run this program; start them where that has not happened yet."""
     if not _programs:
