@@ -200,3 +200,23 @@ def test_a_failed_run_goes_on_from_what_it_left(tmp_path: Path) -> None:
     resumed = fit(None, "last")
     assert same(dict(resumed.state_dict()), dict(whole.state_dict()))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("save_last", [True, "link"])
+def test_the_newest_of_a_remote_store_is_found(save_last: Any, tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    case, folder = Case(max_epochs=2), f"memory://{tmp_path.name}/kept"
+
+    def train(epochs: int, ckpt_path: str | None) -> Trainer:
+        module, (train_data, validation) = case.make_module(), case.make_data()
+        keeper = ModelCheckpoint(dirpath=folder, monitor="val_loss", save_top_k=1, save_last=save_last)
+        arguments = {**case.trainer_arguments(), "max_epochs": epochs, "enable_checkpointing": True}
+        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+        trainer = Trainer(**arguments, **quiet, callbacks=[keeper], default_root_dir=tmp_path)
+        trainer.fit(module, train_data, validation, ckpt_path=ckpt_path)
+        return trainer
+
+    first = train(2, None)
+    names = [Path(path).name for path in fsspec.filesystem("memory").ls(f"/{tmp_path.name}/kept", detail=False)]
+    assert sorted(names) == sorted(["last.ckpt", Path(first.checkpoint_callback.best_model_path).name])
+    assert train(3, "last").global_step == first.global_step // 2 * 3

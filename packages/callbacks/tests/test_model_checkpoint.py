@@ -150,6 +150,33 @@ def test_the_link_leads_to_the_newest_and_survives_a_move(tmp_path: Path, make_t
     assert step_of(tmp_path / "b" / "last.ckpt") == 16
 
 
+def test_the_link_leads_to_a_checkpoint_also_while_another_goes(tmp_path: Path, make_trainer: Any, module: Any) -> None:
+    callback = ModelCheckpoint(dirpath=tmp_path, save_last="link")
+    trainer = make_trainer(callbacks=[callback])
+    remove, seen = trainer.remove_checkpoint, []
+
+    def removing(path: str) -> None:
+        remove(path)
+        seen.append((tmp_path / "last.ckpt").exists())
+
+    trainer.remove_checkpoint = removing
+    SimulatedFit(trainer, module, callback).run()
+    assert seen
+    assert all(seen)
+
+
+def test_a_run_that_goes_on_from_the_link_replaces_it(tmp_path: Path, make_trainer: Any, module: Any) -> None:
+    """The file to which it leads was written before the link was made, and does not know of it."""
+    first = ModelCheckpoint(dirpath=tmp_path, save_last="link")
+    SimulatedFit(make_trainer(callbacks=[first]), module, first, max_epochs=1).run()
+    second = ModelCheckpoint(dirpath=tmp_path, save_last="link")
+    trainer = make_trainer(callbacks=[second])
+    trainer.ckpt_path = str(tmp_path / "last.ckpt")
+    SimulatedFit(trainer, module, second).run(torch.load(trainer.ckpt_path))
+    assert names(tmp_path) == ["epoch=3-step=16.ckpt", "last.ckpt"]
+    assert step_of(tmp_path / "last.ckpt") == 16
+
+
 @pytest.mark.parametrize(
     ("version", "folder"), [(3, "version_3"), ("blue", "blue")], ids=["numbered version", "named version"]
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from typing import Any
 
@@ -57,15 +58,24 @@ def same(path: str, other: str) -> bool:
 
 
 def link(target: str, name: str) -> None:
-    """Make `name` a relative link to `target`, in place of whatever was there; a copy where links are impossible."""
-    if os.path.islink(name) or os.path.isfile(name):
-        os.remove(name)
-    elif os.path.isdir(name):
+    """Make `name` a relative link to `target`, in place of whatever was there; a copy where links are impossible.
+
+    Where a file or link had that name, one has it at every moment.
+    """
+    if os.path.isdir(name) and not os.path.islink(name):
         shutil.rmtree(name)
+    folder, file = os.path.split(name)
+    new = os.path.join(folder, f".{file}.{secrets.token_hex(4)}.tmp")
     try:
-        os.symlink(os.path.relpath(target, os.path.dirname(name)), name)
+        os.symlink(os.path.relpath(target, folder), new)
     except OSError:
-        (shutil.copytree if os.path.isdir(target) else shutil.copy)(target, name)
+        (shutil.copytree if os.path.isdir(target) else shutil.copy)(target, new)
+    os.replace(new, name)
+
+
+def leads_to(name: str, target: str) -> bool:
+    """Return whether `name` is a link to `target`."""
+    return not is_remote(name) and os.path.islink(name) and os.path.realpath(name) == os.path.realpath(target)
 
 
 def _filesystem(path: str) -> Any:

@@ -93,6 +93,28 @@ def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+class GoesOnWhenAsked:
+    """A loader that goes on from the state it was told, without a length: its generator does so when it is asked."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.at = 0
+        self.told = False
+
+    def __iter__(self) -> Iterator[int]:
+        self.at = self.at if self.told else 0
+        self.told = False
+        while self.at < self.count:
+            self.at += 1
+            yield self.at
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"at": self.at}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.at, self.told = state["at"], True
+
+
 MODES = ["min_size", "max_size_cycle", "max_size", "sequential"]
 
 
@@ -116,8 +138,13 @@ def streams(mode: str) -> CombinedLoader:
     )
 
 
+def stateful(mode: str) -> CombinedLoader:
+    """The first ends, while the second has just been put back and was not asked for a batch."""
+    return CombinedLoader([DataLoader(Numbers(4), batch_size=2), GoesOnWhenAsked(7)], mode)
+
+
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("make", [several, sharing, streams])
+@pytest.mark.parametrize("make", [several, sharing, streams, stateful])
 def test_goes_on_with_several_loaders(
     make: Callable[[str], CombinedLoader], mode: str, check_every_stop: Check
 ) -> None:

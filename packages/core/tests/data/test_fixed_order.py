@@ -7,11 +7,25 @@ import warnings
 from typing import Any
 
 import pytest
+import torch
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 
 from fulmen_core.data import CombinedLoader, hint_workers, in_fixed_order
 
 DATA: Any = range(7)
+
+
+class Rows:
+    """Reads several samples at once, as a table does."""
+
+    def __len__(self) -> int:
+        return len(DATA)
+
+    def __getitem__(self, index: list[int]) -> torch.Tensor:
+        return torch.tensor([DATA[one] for one in index])
+
+
+ROWS: Any = Rows()
 
 
 class OwnBatches(BatchSampler):
@@ -28,15 +42,20 @@ def batches(loader: Any) -> list[Any]:
         (DataLoader(DATA, batch_size=3, shuffle=True), [[0, 1, 2], [3, 4, 5], [6]]),
         (DataLoader(DATA, batch_size=3, shuffle=True, drop_last=True), [[0, 1, 2], [3, 4, 5]]),
         (DataLoader(DATA, batch_size=None, shuffle=True), [0, 1, 2, 3, 4, 5, 6]),
+        (
+            DataLoader(ROWS, batch_size=None, sampler=BatchSampler(RandomSampler(DATA), 3, False)),
+            [[0, 1, 2], [3, 4, 5], [6]],
+        ),
         (DataLoader(DATA, batch_size=4, shuffle=True, collate_fn=tuple), [(0, 1, 2, 3), (4, 5, 6)]),
     ],
-    ids=["shuffled", "last dropped", "no batches", "collate_fn"],
+    ids=["shuffled", "last dropped", "no batches", "rows read at once", "collate_fn"],
 )
 def test_stock_loaders_are_read_in_order(loader: DataLoader[Any], expected: list[Any]) -> None:
     with pytest.warns(UserWarning, match="RandomSampler"):
         ordered = in_fixed_order(loader, "train_dataloader")
     assert [batch.tolist() if hasattr(batch, "tolist") else batch for batch in ordered] == expected
-    assert isinstance(loader.sampler, RandomSampler)
+    sampler: Any = loader.sampler
+    assert isinstance(getattr(sampler, "sampler", sampler), RandomSampler)
 
 
 def test_what_is_in_order_stays() -> None:

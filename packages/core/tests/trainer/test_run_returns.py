@@ -120,6 +120,12 @@ def test_last_begins_anew_where_there_is_none() -> None:
         trainer().fit(Line(), loader(1), ckpt_path="last")
 
 
+@pytest.mark.parametrize("word", ["hpc", "registry", "registry:team/model:version:3"])
+def test_words_that_stand_for_nothing_here_are_refused(word: str) -> None:
+    with pytest.raises(CheckpointError, match='stands for nothing here.*Give "best", "last" or a path'):
+        trainer().fit(Line(), loader(1), ckpt_path=word)
+
+
 def test_a_fit_after_other_runs_and_runs_after_a_fit(tmp_path: Any) -> None:
     ready, module = trainer(max_epochs=2), Evaluated()
     before = ready.validate(module, loader(2), verbose=False)

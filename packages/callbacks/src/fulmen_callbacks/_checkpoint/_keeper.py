@@ -125,15 +125,23 @@ class CheckpointKeeper(Checkpoint):
         """Write or link the checkpoint that is always the newest, where it is asked for."""
         if not self.save_last:
             return
-        old = self.last_model_path
+        old = self.last_model_path or self._last_that_was_resumed(trainer)
         self.last_model_path = self._agreed_path(trainer, metrics, self.CHECKPOINT_NAME_LAST, reuse=old)
-        if self.save_last == "link" and self._saved_path and self.save_top_k != 0:
+        linked = self.save_last == "link" and not _files.is_remote(self.last_model_path)
+        if linked and self._saved_path and self.save_top_k != 0:
             if trainer.is_global_zero:
                 _files.link(self._saved_path, self.last_model_path)
             trainer.collectives.barrier("ModelCheckpoint: link to the last checkpoint")
         else:
             self._save(trainer, self.last_model_path)
         self._drop(trainer, old, self.last_model_path)
+
+    def _last_that_was_resumed(self, trainer: TrainerView) -> str:
+        """Return the newest checkpoint of ours from which the run goes on; a link's target does not know of it."""
+        if trainer.ckpt_path is None:
+            return ""
+        kept = self.find_last_checkpoints(trainer)
+        return next((path for path in kept if _files.same(path, trainer.ckpt_path)), "")
 
     def _agreed_path(self, trainer: TrainerView, metrics: dict[str, Tensor], name: str, *, reuse: str = "") -> str:
         path = ""
@@ -154,8 +162,12 @@ class CheckpointKeeper(Checkpoint):
         trainer.tell_loggers_of_checkpoint(self)
 
     def _drop(self, trainer: TrainerView, path: str, successor: str) -> None:
-        if path and path != successor and may_remove(path, self.dirpath or "", trainer.ckpt_path):
-            trainer.remove_checkpoint(path)
+        if not path or path == successor or not may_remove(path, self.dirpath or "", trainer.ckpt_path):
+            return
+        last = self.last_model_path
+        if trainer.is_global_zero and _files.leads_to(last, path):  # a kill at any moment leaves a link to a checkpoint
+            _files.link(successor, last)
+        trainer.remove_checkpoint(path)
 
     def _tell(self, trainer: TrainerView, what: str) -> None:
         if self.verbose:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
 from fulmen_core.data._combined import CombinedLoader
-from fulmen_core.data._stock import is_indexed, reading
+from fulmen_core.data._stock import index_sampler, is_indexed, reading
 from fulmen_core.data._tree import map_loaders
 from fulmen_interfaces import rank_zero_warn
 
@@ -34,15 +34,15 @@ def in_fixed_order(loaders: Any, hook: str) -> Any:
 def _ordered(loader: Any, hook: str) -> Any:
     if not isinstance(loader, DataLoader) or not is_indexed(loader):
         return loader
-    batch_sampler = loader.batch_sampler
-    decides = loader.sampler if batch_sampler is None else getattr(batch_sampler, "sampler", batch_sampler)
+    indices = cast(Any, index_sampler(loader))
+    decides = getattr(indices, "sampler", indices)
     if isinstance(decides, SequentialSampler):
         return loader
-    sampler = SequentialSampler(cast(Sized, loader.dataset))
-    if batch_sampler is not None and type(batch_sampler) is not BatchSampler:
+    in_batches = type(indices) is BatchSampler
+    if loader.batch_sampler is not None and not in_batches:
         rank_zero_warn(
             "overfit_batches wants the same batches in every epoch, but the batch sampler"
-            f" {type(batch_sampler).__name__} of `{hook}` decides itself what they are."
+            f" {type(indices).__name__} of `{hook}` decides itself what they are."
             " Give a DataLoader without it if its batches change."
         )
         return loader
@@ -50,9 +50,8 @@ def _ordered(loader: Any, hook: str) -> Any:
         f"overfit_batches wants the same batches in every epoch: the data of `{hook}` is read in its own order, without"
         f" {type(decides).__name__}. Give a loader with shuffle=False to say so yourself."
     )
-    if batch_sampler is None:
-        return reading(loader, sampler)
-    return reading(loader, BatchSampler(sampler, batch_sampler.batch_size, batch_sampler.drop_last))
+    in_order = SequentialSampler(cast(Sized, loader.dataset))
+    return reading(loader, BatchSampler(in_order, indices.batch_size, indices.drop_last) if in_batches else in_order)
 
 
 def hint_workers(loader: Any, hook: str) -> None:

@@ -63,9 +63,12 @@ class Reader:
         self._count = 0
         self._exhausted = False
         self._first: Draws | None = None
+        self._unasked: Iterator[Any] | None = None  # of a loader that was told its position, until a batch is read
 
     def __iter__(self) -> Iterator[Any]:
         self._touched = True
+        if self._unasked is not None:
+            self._pass_by(self._unasked)
         if not self._is_iterator or self._at.start is None:
             self._adopt(Position(start=Draws.take(self._own), warm=has_live_workers(self._read_from)))
         return self._read(iter(self._read_from))
@@ -125,9 +128,16 @@ class Reader:
         if isinstance(self.loader, DataLoader):
             iter(self.loader)  # torchdata's goes there at once; if that is its end, a new iterator would draw otherwise
             return
-        batch = next(iter(self._read_from), _END)  # many a generator does not go there before it is asked
+        batch = next(iter(self._read_from), _END)  # a generator does not go there before it is asked
         if exhausted and batch is not _END:  # it had begun anew already
             loader.load_state_dict(dict(state))
+
+    def _pass_by(self, iterator: Iterator[Any]) -> None:
+        """Have the loader go where it was told to before it begins anew; a generator does not before it is asked."""
+        before = Draws.take(self._own)
+        next(iterator, _END)
+        before.restore(self._own)
+        self._unasked = None
 
     def _skips_reading(self) -> tuple[Any, ...]:
         """Return the parts that do not work again where what was read is not read again."""
@@ -147,6 +157,7 @@ class Reader:
     def _read(self, iterator: Iterator[Any]) -> Iterator[Any]:
         if self._first is None:
             self._first = Draws.take(self._own)
+        self._unasked = None
         for batch in iterator:
             self._count += 1
             yield batch
@@ -157,7 +168,9 @@ class Reader:
         self._touched = True
         if self._stateful is not None and position.loader is not None:
             self._stateful.load_state_dict(dict(position.loader))
-            return iter(self._read_from)
+            iterator = iter(self._read_from)
+            self._unasked = None if isinstance(self.loader, DataLoader) else iterator
+            return iterator
         if is_indexed(self.loader):
             iterator = None if self._must_replay(position, start) else self._by_index(self.loader, position)
             if iterator is not None:

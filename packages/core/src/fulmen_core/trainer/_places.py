@@ -22,11 +22,13 @@ LAST = "last"
 def checkpoint_path(given: str | PathLike[str] | None, callbacks: Sequence[Callback]) -> str | None:
     """Return the path that was given, or what `"best"` stands for; `"last"` is looked for when the run begins.
 
-    Raises CheckpointError where there is no best checkpoint.
+    Raises CheckpointError where there is no best checkpoint, and for words that mean something in Lightning only.
     """
     if given is None:
         return None
     word = fspath(given)
+    if word == "hpc" or word.partition(":")[0] == "registry":
+        raise _unknown(word)
     if word != "best":
         return word
     for keeper in _keepers(callbacks):
@@ -50,6 +52,13 @@ def nothing_newest(callbacks: Sequence[Callback], stage: Stage) -> None:
     if stage is not Stage.FIT:
         raise _nowhere(LAST, callbacks)
     rank_zero_warn('`ckpt_path="last"` was asked for, but there is no last checkpoint. Training begins anew.')
+
+
+def _unknown(word: str) -> CheckpointError:
+    return CheckpointError(
+        f'`ckpt_path="{word}"` stands for nothing here: there is no registry of models, and a job that its scheduler '
+        f'runs again goes on by itself. Give "best", "last" or a path; a file of that name is "./{word}".'
+    )
 
 
 def _keepers(callbacks: Iterable[Callback]) -> list[CheckpointCallback]:
