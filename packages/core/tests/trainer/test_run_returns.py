@@ -122,7 +122,7 @@ def test_last_begins_anew_where_there_is_none() -> None:
 
 @pytest.mark.parametrize("word", ["hpc", "registry", "registry:team/model:version:3"])
 def test_words_that_stand_for_nothing_here_are_refused(word: str) -> None:
-    with pytest.raises(CheckpointError, match='stands for nothing here.*Give "best", "last" or a path'):
+    with pytest.raises(CheckpointError, match=r'stands for nothing here.*Give "best", "last" or a path'):
         trainer().fit(Line(), loader(1), ckpt_path=word)
 
 

@@ -168,9 +168,9 @@ class Reader:
         self._touched = True
         if self._stateful is not None and position.loader is not None:
             self._stateful.load_state_dict(dict(position.loader))
-            iterator = iter(self._read_from)
-            self._unasked = None if isinstance(self.loader, DataLoader) else iterator
-            return iterator
+            told = iter(self._read_from)
+            self._unasked = None if isinstance(self.loader, DataLoader) else told
+            return told
         if is_indexed(self.loader):
             iterator = None if self._must_replay(position, start) else self._by_index(self.loader, position)
             if iterator is not None:
