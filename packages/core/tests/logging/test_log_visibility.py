@@ -177,6 +177,39 @@ def test_what_the_module_logs_at_the_end_of_validation_is_seen_by_later_hooks() 
     ]
 
 
+def test_what_is_logged_at_the_end_of_an_epoch_is_seen_within_the_hook() -> None:
+    class Reading(Line):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen: list[Any] = []
+
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            self.log("v", 1.0, on_step=True, on_epoch=True)
+
+        def on_validation_epoch_end(self) -> None:
+            self.see(late=7.0 + self.current_epoch)
+
+        def on_train_epoch_end(self) -> None:
+            self.see(later=9.0 + self.current_epoch)
+
+        def see(self, **values: float) -> None:
+            self.log_dict(values, prog_bar=True)
+            (name,) = values
+            shown = (self.trainer.callback_metrics, self.trainer.logged_metrics, self.trainer.progress_bar_metrics)
+            self.seen.append((name, *(float(one[name]) for one in shown)))
+
+    module = Reading()
+    fitted = trainer(max_epochs=2, num_sanity_val_steps=0)
+    fitted.fit(module, loader(1), loader(1))
+    assert module.seen == [
+        ("late", 7, 7, 7),
+        ("later", 9, 9, 9),
+        ("late", 8, 8, 8),
+        ("later", 10, 10, 10),
+    ]
+    assert rounded(fitted.callback_metrics) == {"v": 1, "v_epoch": 1, "late": 8, "later": 10}
+
+
 def test_values_are_scalar_tensors_of_the_type_in_which_they_were_logged() -> None:
     values: dict[str, Any] = {
         "float": 1.5,

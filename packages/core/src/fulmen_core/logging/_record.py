@@ -57,9 +57,19 @@ class RecordOptions:
 class Record:
     """The values of one metric logged in one hook."""
 
-    __slots__ = ("accumulator", "dtype", "fresh", "key", "last", "live", "metric", "options", "updated", "weighted")
+    __slots__ = (
+        *("accumulator", "dtype", "fresh", "keeps_last", "key", "last", "live", "metric", "options", "shown_at_once"),
+        *("updated", "weighted"),
+    )
 
-    def __init__(self, options: RecordOptions, accumulator: Accumulator | None, metric: Any = None) -> None:
+    def __init__(
+        self,
+        options: RecordOptions,
+        accumulator: Accumulator | None,
+        metric: Any = None,
+        *,
+        shown_at_once: bool = False,
+    ) -> None:
         self.options = options
         self.accumulator = accumulator
         self.metric = metric
@@ -67,8 +77,12 @@ class Record:
         self.weighted = isinstance(accumulator, WeightedSum) and accumulator.mean
         """Whether a batch size is needed."""
         self.dtype = torch.get_default_dtype()
+        self.shown_at_once = shown_at_once and metric is None
+        """Whether the newest value is shown before the epoch's values are taken."""
+        self.keeps_last = options.on_step or self.shown_at_once
+        """Whether the newest value is wanted."""
         self.last: Value | None = None
-        """The newest value, where values per step are wanted."""
+        """The newest value, where it is wanted."""
         self.updated = False
         """Whether it was logged since the epoch's values were last taken."""
         self.fresh = False
@@ -98,7 +112,7 @@ class Record:
                 self.last = _metric_step_value(self.metric)
             return
         plain = as_value(self.options.name, value, keep_graph=self.options.enable_graph)
-        if self.options.on_step:
+        if self.keeps_last:
             self.last = plain
         if self.accumulator is not None:
             self.accumulator.add(plain.detach() if isinstance(plain, Tensor) else plain, weight)

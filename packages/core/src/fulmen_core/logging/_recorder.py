@@ -42,6 +42,11 @@ class Scope:
         self.group = group
         self.records: dict[tuple[Any, ...], Record] = {}
 
+    @property
+    def shown_at_once(self) -> bool:
+        """Whether what is logged in this hook is shown before the hook is over."""
+        return self.policy is not None and self.policy.shown_at_once
+
 
 class Recorder:
     """Receives every `log` of a run. The loop says which hook runs and which batch is worked on."""
@@ -143,7 +148,7 @@ class Recorder:
                     f"`self.log({name!r}, reduce_fx={reduce_fx!r})`: there is no such reduction. {hint and hint + ' '}"
                     "Give 'mean', 'sum', 'min', 'max' or a function of the stacked values."
                 )
-        record = Record(options, accumulator, metric)
+        record = Record(options, accumulator, metric, shown_at_once=scope.shown_at_once)
         if isinstance(value, torch.Tensor) and value.is_floating_point():
             record.dtype = value.dtype if value.dtype.itemsize > 2 else torch.float32
         record.key = key

@@ -31,11 +31,14 @@ class Results:
         self._logged: dict[str, Tensor] = {}
         self._progress: dict[str, Value] = {}
         self._unsent: dict[str, Value] = {}
+        self._evaluation = RecordGroup()
+        """Whose values for the epoch were taken last."""
 
     def callback_metrics(self, training: RecordGroup) -> dict[str, Tensor]:
         """Return the newest value of every key. Step values of an evaluation are not among them."""
         metrics = dict(self._callback)
-        for record, value in _live(training.records):
+        ended = [record for record in self._evaluation.records if record.shown_at_once]
+        for record, value in _live((*training.records, *ended)):
             metrics[record.options.key] = metrics[record.options.step_key] = record.as_tensor(value)
         return metrics
 
@@ -70,7 +73,8 @@ class Results:
 
     def take_step(self, group: RecordGroup, collectives: Collectives | None = None) -> dict[str, Value]:
         """Return the loggers' step values that are new since the last time."""
-        fresh = [one for one in group.records if one.fresh and one.last is not None and one.options.logger]
+        logged = [one for one in group.records if one.options.on_step and one.options.logger]
+        fresh = [one for one in logged if one.fresh and one.last is not None]
         if collectives is not None:
             synchronise_steps(fresh, collectives)
         for record in fresh:
@@ -85,6 +89,8 @@ class Results:
         With `collectives` over all ranks, which find torchmetrics objects that only others logged in the module.
         """
         self.settle(group)
+        if not group.training:
+            self._evaluation = group
         for record in group.records:
             record.last = None
         ended = [record for record in group.records if record.options.on_epoch and record.updated]

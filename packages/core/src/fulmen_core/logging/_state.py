@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from fulmen_core.logging._accumulators import make_accumulator
+from fulmen_core.logging._policy import LOG_POLICIES
 from fulmen_core.logging._record import REDUCTION, Record, RecordOptions
 from fulmen_core.logging._recorder import Recorder
 from fulmen_interfaces import Hook, rank_zero_warn
@@ -65,11 +66,13 @@ def _restore_record(recorder: Recorder, module: nn.Module, state: Mapping[str, A
         if accumulator is None:
             return False
         accumulator.load_state_dict(state["accumulator"])
-    record = Record(RecordOptions(**state["options"], sync_dist_group=None), accumulator, metric)
+    hook = Hook(state["hook"])
+    options, shown_at_once = RecordOptions(**state["options"], sync_dist_group=None), LOG_POLICIES[hook].shown_at_once
+    record = Record(options, accumulator, metric, shown_at_once=shown_at_once)
     record.key = tuple(key)
     record.last, record.dtype = state["last"], state["dtype"]
     record.updated, record.fresh, record.live = state["updated"], state["fresh"], state["live"]
-    recorder.adopt(record, Hook(state["hook"]))
+    recorder.adopt(record, hook)
     return True
 
 
