@@ -96,6 +96,31 @@ def test_validation_within_an_open_window_is_written_under_the_step_to_come() ->
     assert [step for step, _ in given] == [0, 0, 1, 1, 2]
 
 
+def test_the_values_of_the_batch_at_which_training_stops_are_written() -> None:
+    class Stopping(Logging):
+        def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+            if (self.current_epoch, batch_idx) == (1, 1):
+                self.trainer.should_stop = True
+
+    for every, truth in ((3, [(2, 3), (4, 12)]), (0, [])):
+        logger = FakeLogger()
+        fitted = trainer(max_epochs=5, logger=logger, log_every_n_steps=every)
+        fitted.fit(Stopping({"t": {}}), loader(3))
+        assert steps(logger.metrics, "t") == truth
+
+
+def test_an_epoch_that_ends_in_an_open_window_is_written_under_its_last_step() -> None:
+    class Stopping(Logging):
+        def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+            if batch_idx == 2:
+                self.trainer.should_stop = True
+
+    logger = FakeLogger()
+    fitted = trainer(logger=logger, accumulate_grad_batches=2)
+    fitted.fit(Stopping({"t": EPOCH}), loader(4))
+    assert (fitted.global_step, logger.metrics) == (1, [(0, {"t": 2.0, "epoch": 0})])
+
+
 def test_a_step_is_never_below_zero() -> None:
     class Skipping(Line):
         def on_train_batch_start(self, batch: Any, batch_idx: int) -> int:

@@ -159,6 +159,16 @@ def test_a_plateau_scheduler_sees_the_metric_of_its_epoch() -> None:
     assert plateau_rates(5, 2, monitor="val_loss") == [0.1] * 6 + [0.05] * 4
 
 
+@pytest.mark.parametrize(("steps", "stepped"), [(3, 1), (4, 2)])
+def test_a_plateau_scheduler_does_not_count_an_epoch_that_was_cut_short(steps: int, stepped: int) -> None:
+    ours = Falling()
+    ours.keys = {"monitor": "seen"}
+    fitted = trainer(max_steps=steps, max_epochs=-1, num_sanity_val_steps=0)
+    fitted.fit(ours, loader(2), loader(1))
+    (config,) = fitted.lr_scheduler_configs
+    assert config.scheduler.last_epoch == stepped
+
+
 def test_a_plateau_scheduler_may_be_given_its_metric_beside_it() -> None:
     class Beside(Falling):
         def configure_optimizers(self) -> Any:

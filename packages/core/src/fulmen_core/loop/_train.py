@@ -163,7 +163,9 @@ def finish_batch(fit: Fit) -> None:
     if progress.phase is Phase.BATCH_ENDED:
         if fit.accord is not None:
             fit.agree_to_stop()
-        if progress.window_filled == 0 and progress.stepped_batches % fit.log_every == 0:
+        if progress.window_filled == 0 and (
+            progress.stepped_batches % fit.log_every == 0 or (engine.control.should_stop and fit.log_interval)
+        ):
             engine.log_training_step(progress.logged_step)
         if fit.validation is not None and fit.validation_is_due:
             _validate(fit)
@@ -217,8 +219,10 @@ def _end_epoch(fit: Fit) -> None:
 def _finish_epoch(fit: Fit) -> None:
     """Do what follows an epoch's end hooks: schedulers that watch a metric, metrics to loggers, counters."""
     engine, progress = fit.engine, fit.progress
-    fit.schedulers.after_epoch()
-    engine.log_metrics(engine.results.take_unsent(), progress.logged_step)
+    if progress.is_last_batch:
+        fit.schedulers.after_epoch()
+    last_step = max(progress.stepped_batches - 1, 0)  # a window that was left open makes no step
+    engine.log_metrics(engine.results.take_unsent(), last_step)
     engine.save_logs()
     progress.end_epoch()
 
