@@ -1,4 +1,4 @@
-"""Trains with a callback that averages or unfreezes weights, on as many processes as asked; rank zero writes the result.
+"""Trains with a callback that averages or unfreezes weights, on as many processes as asked; rank zero writes results.
 
 usage: averaging_program.py STRATEGY DEVICES CALLBACK FOLDER
 """

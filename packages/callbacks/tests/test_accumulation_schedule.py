@@ -1,3 +1,5 @@
+"""The size of accumulation windows by epoch."""
+
 from __future__ import annotations
 
 from typing import Any

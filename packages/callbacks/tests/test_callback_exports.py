@@ -1,3 +1,5 @@
+"""What the package offers."""
+
 from __future__ import annotations
 
 import subprocess

@@ -1,3 +1,5 @@
+"""Early stopping, against what Lightning 2.6.6 was seen to do."""
+
 from __future__ import annotations
 
 import json
@@ -62,10 +64,10 @@ def test_counting_goes_on_after_a_restart(make_trainer: Any, module: Any) -> Non
         "stopping_reason_message",
     ]
     second = EarlyStopping("val/loss", patience=3)
-    second.load_state_dict(state)
     trainer = make_trainer()
-    SimulatedFit(trainer, module, second, vals=[2.0]).run()
-    assert trainer.current_epoch == 1
+    start = {"global_step": 12, "callbacks": {second.state_key: state}}
+    SimulatedFit(trainer, module, second, max_epochs=8, vals=[2.0]).run(start)
+    assert trainer.current_epoch == 4
     assert second.stopping_reason is EarlyStoppingReason.PATIENCE_EXHAUSTED
 
 
@@ -127,3 +129,15 @@ def test_one_rank_that_stops_stops_all(other: float, make_trainer: Any, module: 
     SimulatedFit(trainer, module, callback).run()
     assert trainer.should_stop is bool(other)
     assert callback.stopping_reason is EarlyStoppingReason.NOT_STOPPED
+
+
+def test_every_fit_begins_anew(make_trainer: Any, module: Any) -> None:
+    callback = EarlyStopping("val/loss", patience=2)
+    for _ in range(2):
+        trainer = make_trainer()
+        SimulatedFit(trainer, module, callback, max_epochs=8, vals=[1.0, 2.0, 3.0, 4.0]).run()
+        assert trainer.current_epoch == 3
+        assert callback.wait_count == 2
+        assert callback.stopping_reason is EarlyStoppingReason.PATIENCE_EXHAUSTED
+    callback.setup(make_trainer(), module, "validate")
+    assert callback.wait_count == 2

@@ -1,3 +1,5 @@
+"""Functions as hooks."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""Names, moments and values of logged learning rates."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""Summaries, against layers counted by hand and sizes seen by hooks."""
+
 from __future__ import annotations
 
 import sys

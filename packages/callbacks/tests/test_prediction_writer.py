@@ -1,3 +1,5 @@
+"""What writers of predictions are given, and when."""
+
 from __future__ import annotations
 
 from typing import Any

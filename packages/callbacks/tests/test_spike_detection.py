@@ -1,3 +1,5 @@
+"""Which losses are jumps, and what is left of them."""
+
 from __future__ import annotations
 
 import json
@@ -85,3 +87,10 @@ def test_the_error_travels_between_processes() -> None:
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="window=0"):
         SpikeDetection(window=0)
+
+
+def test_losses_of_one_fit_are_not_judged_by_those_of_another(make_trainer: Any) -> None:
+    callback, trainer = SpikeDetection(), make_trainer()
+    for losses in ([1, 1, 1], [9, 9, 9]):
+        callback.setup(trainer, None, "fit")  # type: ignore[arg-type]
+        assert spikes(callback, losses, trainer) == []

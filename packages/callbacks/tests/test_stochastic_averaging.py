@@ -1,3 +1,5 @@
+"""Stochastic weight averaging: which weights are taken in, and what becomes of learning rates."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -75,3 +77,18 @@ def test_one_rate_by_parameter_group(make_trainer: Any, module: Any) -> None:
     callback.on_train_start(trainer, module)
     callback.on_train_epoch_start(trainer, module)
     assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.5]
+
+
+def test_a_parameter_group_that_comes_later_is_annealed_too(make_trainer: Any, module: Any) -> None:
+    optimizer = torch.optim.SGD([module.layer.weight], lr=1.0)
+    trainer = make_trainer(max_epochs=3, optimizers=[optimizer])
+    callback = StochasticWeightAveraging(0.25, 1, annealing_epochs=1)
+    callback.setup(trainer, module, "fit")
+    callback.on_fit_start(trainer, module)
+    callback.on_train_start(trainer, module)
+    for trainer.current_epoch in range(3):
+        callback.on_train_epoch_start(trainer, module)
+        if trainer.current_epoch == 1:
+            optimizer.add_param_group({"params": [module.layer.bias], "lr": 2.0})
+        callback.on_train_epoch_end(trainer, module)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]

@@ -1,3 +1,5 @@
+"""Rates, from totals and times that the tests choose."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""How long stages take, and when the time is up."""
+
 from __future__ import annotations
 
 import datetime

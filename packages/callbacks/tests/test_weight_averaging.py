@@ -1,3 +1,5 @@
+"""Averages of weights, against torch's own functions for them."""
+
 from __future__ import annotations
 
 import copy

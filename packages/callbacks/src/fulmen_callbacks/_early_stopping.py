@@ -47,7 +47,8 @@ class EarlyStopping(Callback):
     ends. It also ends when the metric is better than `stopping_threshold`, worse than `divergence_threshold`, or with
     `check_finite` not a finite number. Checks happen at the end of each training epoch if each validates once at its
     end, and at the end of each validation otherwise; `check_on_train_epoch_end` decides it otherwise. With `strict` it
-    is an error that the metric is not there. If one process decides to stop, all stop.
+    is an error that the metric is not there. If one process decides to stop, all stop. Every fit begins anew, unless it
+    goes on from a checkpoint.
     """
 
     order: ClassVar[CallbackOrder] = CallbackOrder.MONITOR
@@ -81,16 +82,19 @@ class EarlyStopping(Callback):
         self.stopping_threshold = stopping_threshold
         self.divergence_threshold = divergence_threshold
         self.log_rank_zero_only = log_rank_zero_only
+        self._wanted_moment = check_on_train_epoch_end
+        self._check_on_train_epoch_end = check_on_train_epoch_end
+        self._fitting = False
+        self._begin()
+
+    def _begin(self) -> None:
         self.wait_count = 0
         """Checks since the metric last improved."""
         self.stopped_epoch = 0
         """The epoch in which it stopped training."""
-        self.best_score = torch.tensor(torch.inf if mode == "min" else -torch.inf)
+        self.best_score = torch.tensor(torch.inf if self.mode == "min" else -torch.inf)
         self.stopping_reason = EarlyStoppingReason.NOT_STOPPED
         self.stopping_reason_message: str | None = None
-        self._wanted_moment = check_on_train_epoch_end
-        self._check_on_train_epoch_end = check_on_train_epoch_end
-        self._fitting = False
 
     @property
     def state_key(self) -> str:
@@ -104,6 +108,8 @@ class EarlyStopping(Callback):
 
     def setup(self, trainer: TrainerView, pl_module: ModuleView, stage: str) -> None:
         self._fitting = stage == "fit"
+        if self._fitting:  # a checkpoint's state comes later
+            self._begin()
         self._check_on_train_epoch_end = self._wanted_moment
         if self._wanted_moment is None:
             interval = trainer.val_check_interval

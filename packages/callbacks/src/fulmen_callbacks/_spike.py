@@ -62,6 +62,11 @@ class SpikeDetection(Callback):
         self._seen = 0
         self._recent: deque[float] = deque(maxlen=window)
 
+    def setup(self, trainer: TrainerView, pl_module: ModuleView, stage: str) -> None:
+        if stage == "fit":
+            self._seen = 0
+            self._recent.clear()
+
     def on_train_batch_end(
         self, trainer: TrainerView, pl_module: ModuleView, outputs: Any, batch: Any, batch_idx: int
     ) -> None:

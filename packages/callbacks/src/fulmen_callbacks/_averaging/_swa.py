@@ -105,6 +105,9 @@ class StochasticWeightAveraging(Callback):
         # One step for each value taken in: an epoch that a limit cut short, and a later run goes on with, ends twice.
         scheduler, average = self._scheduler, self._average
         if scheduler is not None and average is not None and scheduler.last_epoch < average.count:
+            first, *others = trainer.optimizers[0].param_groups
+            for group in others:  # which may have come after the scheduler was made
+                group.setdefault("swa_lr", first["swa_lr"])
             with warnings.catch_warnings():  # where a run goes on behind an epoch's last batch, no step came before
                 warnings.filterwarnings("ignore", "Detected call of `lr_scheduler", UserWarning)
                 scheduler.step()
