@@ -194,11 +194,11 @@ def test_weights_are_given_back_to_groups_of_equal_size() -> None:
         prepare_on_one(FSDPStrategy(reshard_after_forward=3), nn.Linear(1, 1))
 
 
-def test_a_parted_module_cannot_be_parted_otherwise() -> None:
+def test_a_sharded_module_cannot_be_sharded_otherwise() -> None:
     module = nn.Linear(1, 1)
     prepare_on_one(FSDPStrategy(), module)
     prepare_on_one(FSDPStrategy(), module)
-    with pytest.raises(FulmenError, match="was parted by an earlier run"):
+    with pytest.raises(FulmenError, match="was sharded by an earlier run"):
         prepare_on_one(FSDPStrategy(mixed_precision=MixedPrecisionPolicy(param_dtype=torch.bfloat16)), module)
 
 

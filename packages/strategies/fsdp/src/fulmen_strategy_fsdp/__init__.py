@@ -1,4 +1,4 @@
-"""Train with fulmen on several devices, each with a part of the model: torch's `fully_shard`."""
+"""Train with fulmen on several devices, each with a shard of the model: torch's `fully_shard`."""
 
 from __future__ import annotations
 

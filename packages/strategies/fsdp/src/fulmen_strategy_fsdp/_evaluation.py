@@ -59,7 +59,7 @@ class EvaluationPass(nn.Module):
 
     @contextmanager
     def _announcing(self) -> Iterator[None]:
-        modules = cast(tuple[nn.Module, ...], self.root.pieces)
+        modules = cast(tuple[nn.Module, ...], self.root.fsdp_modules)
         handles = [
             one.register_forward_pre_hook(partial(self._announce, number), prepend=True)
             for number, one in enumerate(modules)
@@ -78,7 +78,7 @@ class EvaluationPass(nn.Module):
                 self._leader = present.index(True)
                 while (number := self._heard(_END)) != _END:
                     self._gather_again(number)
-                    self.root.pieces[number].unshard()
+                    self.root.fsdp_modules[number].unshard()
                 self._release_all()
 
     def _end_pass(self) -> None:
@@ -94,11 +94,11 @@ class EvaluationPass(nn.Module):
             self._gather_again(number)
 
     def _gather_again(self, number: int) -> None:
-        self.root.pieces[number].reshard()
+        self.root.fsdp_modules[number].reshard()
 
     def _release_all(self) -> None:
-        for piece in self.root.pieces:
-            piece.reshard()
+        for one in self.root.fsdp_modules:
+            one.reshard()
 
     def _heard(self, number: int) -> int:
         """Return what the leading rank says; on that rank, say it."""

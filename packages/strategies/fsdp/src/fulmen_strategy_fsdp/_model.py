@@ -1,4 +1,4 @@
-"""A model that is ready: gradients as with any torch module, state put together from the ranks' parts."""
+"""A model that is ready: gradients as with any torch module, state put together from the ranks' shards."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from fulmen_interfaces import (
 )
 from fulmen_strategy_fsdp._evaluation import EvaluationPass
 from fulmen_strategy_fsdp._root import ShardedRoot
-from fulmen_strategy_fsdp._state import parted_optimizer_state, parted_state, whole_state
+from fulmen_strategy_fsdp._state import sharded_optimizer_state, sharded_state, whole_state
 
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ShardedModel:
-    """A model of which every rank holds a part of each parameter, gradient and optimizer state."""
+    """A model of which every rank holds a shard of each parameter, gradient and optimizer state."""
 
     plain: PlainModel
     """Does what sharding does not change."""
@@ -53,7 +53,7 @@ class ShardedModel:
 
     @property
     def optimizers(self) -> Sequence[Optimizer]:
-        """The optimizers, over the parts."""
+        """The optimizers, over the shards."""
         return self.plain.optimizers
 
     @property
@@ -71,7 +71,7 @@ class ShardedModel:
         return self.evaluation_module.together()
 
     def backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
-        """Compute gradients and reduce them to the ranks' parts, also in the middle of a step."""
+        """Compute gradients and reduce them to the ranks' shards, also in the middle of a step."""
         self.plain.backward(loss, *args, **kwargs)
         self.root.after_backward()
 
@@ -88,23 +88,23 @@ class ShardedModel:
         return self.plain.clip_gradients(optimizer, clipping)
 
     def step(self, optimizer: Optimizer, closure: Callable[[], Any] | None = None) -> Any:
-        """Step one optimizer over this rank's parts."""
-        with self.root.parts_at_hand():
+        """Step one optimizer over this rank's shards."""
+        with self.root.shards_at_hand():
             return self.plain.step(optimizer, closure)
 
     def model_state_dict(self) -> dict[str, Any]:
         """Return the module's whole state; on ranks other than zero parameters have a shape only.
 
-        In the middle of an accumulation window, gradients so far become parts, so that they can be saved, too.
+        In the middle of an accumulation window, gradients so far become shards, so that they can be saved, too.
         """
         self.root.reduce_waiting()
-        with self.root.parts_at_hand():
+        with self.root.shards_at_hand():
             return whole_state(self.plain.model_state_dict())
 
     def load_model_state_dict(self, state: Mapping[str, Any], *, strict: bool = True) -> None:
         """Load rank zero's whole state; where `strict`, names that are absent or too many raise RuntimeError."""
-        with self.root.parts_at_hand():
-            self.plain.load_model_state_dict(parted_state(state, self.plain.module), strict=strict)
+        with self.root.shards_at_hand():
+            self.plain.load_model_state_dict(sharded_state(state, self.plain.module), strict=strict)
 
     def optimizer_state_dict(self, optimizer: Optimizer) -> dict[str, Any]:
         """Return the optimizer's whole state, numbered as a plain optimizer's."""
@@ -112,27 +112,27 @@ class ShardedModel:
 
     def load_optimizer_state_dict(self, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
         """Load rank zero's whole state."""
-        self.plain.load_optimizer_state_dict(optimizer, parted_optimizer_state(state, optimizer))
+        self.plain.load_optimizer_state_dict(optimizer, sharded_optimizer_state(state, optimizer))
 
     def sharded_model_state(self) -> dict[str, Any]:
-        """Return this rank's part of the module's state."""
+        """Return this rank's shards of the module's state."""
         self.root.reduce_waiting()
-        with self.root.parts_at_hand():
+        with self.root.shards_at_hand():
             return self.plain.sharded_model_state()
 
     def load_sharded_model_state(self, saved: SavedState, *, strict: bool = True) -> None:
-        """Load this rank's part; where `strict`, names that are absent or too many raise RuntimeError."""
-        with self.root.parts_at_hand():
+        """Load this rank's shards; where `strict`, names that are absent or too many raise RuntimeError."""
+        with self.root.shards_at_hand():
             self.plain.load_sharded_model_state(saved, strict=strict)
 
     def sharded_optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        """Return this rank's part of the optimizer's state, by name."""
-        with self.root.parts_at_hand():
+        """Return this rank's shards of the optimizer's state, by name."""
+        with self.root.shards_at_hand():
             return self.plain.sharded_optimizer_state(optimizer)
 
     def load_sharded_optimizer_state(self, optimizer: Optimizer, saved: SavedOptimizer) -> None:
-        """Load this rank's part of the optimizer's state."""
-        with self.root.parts_at_hand():
+        """Load this rank's shards of the optimizer's state."""
+        with self.root.shards_at_hand():
             self.plain.load_sharded_optimizer_state(optimizer, saved)
 
     def scaler_state_dict(self) -> dict[str, Any]:

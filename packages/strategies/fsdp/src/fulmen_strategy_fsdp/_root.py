@@ -44,7 +44,7 @@ class ShardedRoot(nn.Module):
         self.entry = entry
         self._now = Standing()
         self._losses: list[Tensor] = []
-        self._pieces: tuple[FSDPModule, ...] = ()
+        self._fsdp_modules: tuple[FSDPModule, ...] = ()
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """Run a step, or return the loss of which backward is about to begin."""
@@ -58,11 +58,11 @@ class ShardedRoot(nn.Module):
             self._forget_next_call()
 
     @property
-    def pieces(self) -> tuple[FSDPModule, ...]:
+    def fsdp_modules(self) -> tuple[FSDPModule, ...]:
         """All modules that gather weights, the outermost first: the same order on every rank."""
-        if not self._pieces:
-            self._pieces = tuple(one for one in self.modules() if isinstance(one, FSDPModule))
-        return self._pieces
+        if not self._fsdp_modules:
+            self._fsdp_modules = tuple(one for one in self.modules() if isinstance(one, FSDPModule))
+        return self._fsdp_modules
 
     def before_backward(self, loss: Tensor) -> None:
         """Take note of a loss whose gradients are about to be computed."""
@@ -78,7 +78,7 @@ class ShardedRoot(nn.Module):
             self._gather_with_next_call()
 
     def reduce_waiting(self) -> None:
-        """Reduce gradients that wait on each rank for the end of their window, so that they are parts as well.
+        """Reduce gradients that wait on each rank for the end of their window, so that they are shards as well.
 
         torch does so at the end of any backward pass; this one has nothing else to do.
         """
@@ -89,15 +89,15 @@ class ShardedRoot(nn.Module):
             self._now.gathered = self._now.waiting = False
 
     def release(self) -> None:
-        """Give back gathered weights, so that the parameters are this rank's parts."""
+        """Give back gathered weights, so that the parameters are this rank's shards."""
         if self._now.gathered:
-            for piece in self.pieces:
-                piece.reshard()
+            for one in self.fsdp_modules:
+                one.reshard()
             self._now.gathered = False
 
     @contextmanager
-    def parts_at_hand(self) -> Iterator[None]:
-        """Inside, parts may be read and changed: nothing that was gathered from them before is used afterwards."""
+    def shards_at_hand(self) -> Iterator[None]:
+        """Inside, shards may be read and changed: nothing that was gathered from them before is used afterwards."""
         self.release()
         yield
         if self._now.in_step:
@@ -114,11 +114,11 @@ class ShardedRoot(nn.Module):
 
     def _synchronise(self, wanted: bool) -> None:
         self._now.synchronises = wanted
-        for piece in self.pieces:
-            piece.set_requires_gradient_sync(wanted, recurse=False)
+        for one in self.fsdp_modules:
+            one.set_requires_gradient_sync(wanted, recurse=False)
 
     def _gather_with_next_call(self) -> None:
-        """Wait with it until any module is called: until then users see the parts, whose gradients they clear."""
+        """Wait with it until any module is called: until then users see the shards, whose gradients they clear."""
         if self._now.next_call is None:
             self._now.next_call = register_module_forward_pre_hook(self._gather_own)
 

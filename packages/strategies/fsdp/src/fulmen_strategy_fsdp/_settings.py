@@ -33,7 +33,7 @@ _STRATEGIES = ("FULL_SHARD", *_KEEPING, "HYBRID_SHARD")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a model is to be parted, free of contradictions."""
+    """How a model is to be sharded, free of contradictions."""
 
     wrap: ModulePolicy | None = None
     recompute: ModulePolicy | None = None
@@ -83,9 +83,9 @@ def _sharding_strategy(given: Any, problems: list[Problem]) -> str:
     name = given.name if isinstance(given, Enum) else given
     if name in _STRATEGIES:
         return str(name)
-    reason, remedy = "There is no such way to part a model.", f"Write one of {', '.join(_STRATEGIES)}."
+    reason, remedy = "There is no such way to shard a model.", f"Write one of {', '.join(_STRATEGIES)}."
     if name == "NO_SHARD":
-        reason = "It would part nothing: every device would hold the whole model."
+        reason = "It would shard nothing: every device would hold the whole model."
         remedy = "Use strategy='ddp', which does that, or SHARD_GRAD_OP, which keeps weights between passes only."
     problems.append(Problem("sharding_strategy", given, reason, remedy))
     return ""
@@ -129,7 +129,7 @@ def _check_mesh(mesh: Any, kind: str, problems: list[Problem]) -> None:
             return
         dimensions = mesh.ndim
     if kind and dimensions != (2 if kind in _HYBRID else 1):
-        wanted = "has two dimensions: copies, and parts of each" if kind in _HYBRID else "has one dimension"
+        wanted = "has two dimensions: copies, and shards of each" if kind in _HYBRID else "has one dimension"
         problems.append(Problem("device_mesh", mesh, f"The mesh of {kind} {wanted}.", remedy))
 
 
@@ -167,7 +167,7 @@ def _offload(given: Any, problems: list[Problem]) -> tuple[bool, bool]:
     if isinstance(given, CPUOffloadPolicy):
         return True, given.pin_memory
     if not isinstance(given, OffloadPolicy):
-        reason = "It does not say whether the parts lie in the host's memory."
+        reason = "It does not say whether the shards lie in the host's memory."
         problems.append(Problem("cpu_offload", given, reason, "Write True or False, or give a CPUOffloadPolicy."))
     return False, True
 
@@ -176,6 +176,6 @@ def _state_dict_type(given: Any, problems: list[Problem]) -> StateDictType:
     try:
         return StateDictType(given)
     except ValueError:
-        reason = "A checkpoint is one file or a directory of parts."
+        reason = "A checkpoint is one file or a directory of shards."
         problems.append(Problem("state_dict_type", given, reason, "Write 'full' or 'sharded'."))
         return StateDictType.FULL

@@ -1,4 +1,4 @@
-"""State as plain files hold it: whole tensors in place of parts, and the other way round."""
+"""State as plain files hold it: whole tensors in place of shards, and the other way round."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def whole_state(state: Mapping[str, Any]) -> dict[str, Any]:
     return cast(dict[str, Any], _mapped(state, whole))
 
 
-def parted_state(state: Mapping[str, Any], module: nn.Module) -> dict[str, Any]:
-    """Return a module's whole state with parts where the module has parts. Values are those of rank zero."""
+def sharded_state(state: Mapping[str, Any], module: nn.Module) -> dict[str, Any]:
+    """Return a module's whole state with shards where the module has shards. Values are those of rank zero."""
     own = module.state_dict()
     return {name: _laid_like(value, own.get(name)) for name, value in state.items()}
 
 
-def parted_optimizer_state(state: Mapping[str, Any], optimizer: Optimizer) -> dict[str, Any]:
-    """Return an optimizer's whole state with parts where its parameters have parts. Values are those of rank zero."""
+def sharded_optimizer_state(state: Mapping[str, Any], optimizer: Optimizer) -> dict[str, Any]:
+    """Return an optimizer's whole state with shards where its parameters have shards. Values are those of rank zero."""
     parameters = parameters_in_order(optimizer)
     states = {
         number: {key: _laid_beside(value, parameters[number]) for key, value in values.items()}

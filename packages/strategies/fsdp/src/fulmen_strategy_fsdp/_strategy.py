@@ -1,4 +1,4 @@
-"""Every process holds a part of each weight; a block's weights are gathered when it is used."""
+"""Every process holds a shard of each weight; a block's weights are gathered when it is used."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 @final
 class FSDPStrategy:
-    """Parts weights, gradients and optimizer states among the processes, with torch's `fully_shard`.
+    """Shards weights, gradients and optimizer states among the processes, with torch's `fully_shard`.
 
     Args:
         process_group_backend: what carries messages between devices; None: what the accelerator names.
         timeout: how long a process waits for the others before the run fails.
-        cpu_offload: keep the parts in the host's memory; True, False, or torch's CPUOffloadPolicy.
+        cpu_offload: keep the shards in the host's memory; True, False, or torch's CPUOffloadPolicy.
         mixed_precision: torch's MixedPrecisionPolicy, in place of what follows from the Trainer's precision. With a
             `param_dtype`, weights are gathered in that type and steps run without autocast.
         auto_wrap_policy: which modules are gathered one at a time: a set of classes, the least number of parameters, a
             function of a module, or one of torch's policies. None: the whole model is gathered at once.
         activation_checkpointing_policy: whose activations are not kept but computed again in backward; likewise.
         sharding_strategy: FULL_SHARD; SHARD_GRAD_OP keeps weights gathered between forward and backward; HYBRID_SHARD
-            parts within groups of devices, of which each has a copy of the model.
+            shards within groups of devices, of which each has a copy of the model.
         state_dict_type: what `save_checkpoint` writes: "full", one file, or "sharded", a directory.
         device_mesh: for HYBRID_SHARD (copies, devices per copy), or torch's DeviceMesh.
         reshard_after_forward: as in `fully_shard`, in place of what follows from `sharding_strategy`.
@@ -95,7 +95,7 @@ class FSDPStrategy:
         self._group.join(placement)
 
     def prepare(self, request: PrepareRequest) -> PreparedModel:
-        """Convert and part the model. Every rank takes its parts of rank zero's weights."""
+        """Convert and shard the model. Every rank takes its shards of rank zero's weights."""
         placement = self._group.placement
         from fulmen_strategy_fsdp._prepare import prepare_model  # imports torch's sharding
 
@@ -109,7 +109,7 @@ class FSDPStrategy:
         return torch.device("meta") if empty else device
 
     def teardown(self) -> None:
-        """Leave the other processes. Modules stay parted, so that a checkpoint can be saved and a next run begin."""
+        """Leave the other processes. Modules stay sharded, so that a checkpoint can be saved and a next run begin."""
         self._group.leave()
 
 
@@ -128,7 +128,7 @@ def _settings(others: dict[str, Any], **given: Any) -> Settings:
 FSDP_SPEC = StrategySpec(
     name="fsdp",
     create=FSDPStrategy,
-    summary="A part of the model per device, for models too large for one; the script is run once for each.",
+    summary="A shard of the model per device, for models too large for one; the script is run once for each.",
     priority=10,
     launcher="subprocess",
 )
