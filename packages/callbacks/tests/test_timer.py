@@ -87,10 +87,10 @@ def test_time_goes_on_after_a_restart(clock: Clock, make_trainer: Any, module: A
     assert state == {"time_elapsed": {"train": 8, "sanity_check": 0, "validate": 0, "test": 0, "predict": 0}}
     clock.now += 1000
     second = Timer("00:00:00:10")
-    second.load_state_dict(state)
     trainer = make_trainer()
-    SimulatedFit(trainer, module, second, after=ticking(clock)).run()
-    assert trainer.global_step == 3
+    start = {"global_step": 8, "callbacks": {second.state_key: state}}
+    SimulatedFit(trainer, module, second, after=ticking(clock)).run(start)
+    assert trainer.global_step == 8 + 3
     assert second.time_elapsed() == 11
 
     third = Timer("00:00:00:10")
@@ -144,3 +144,18 @@ def test_several_ranks_ask_each_other_about_once_a_second(
     assert zero == one
     assert zero == pytest.approx(3000, rel=0.05)
     assert asked < 30
+
+
+def test_every_fit_has_all_of_the_time(clock: Clock, make_trainer: Any, module: Any) -> None:
+    timer = Timer("00:00:00:05")
+    for _ in range(2):
+        trainer = make_trainer()
+        SimulatedFit(trainer, module, timer, after=ticking(clock)).run()
+        assert trainer.global_step == 6
+    trainer = make_trainer()
+    timer.setup(trainer, module, "fit")
+    timer.on_fit_start(trainer, module)
+    assert not trainer.should_stop
+    timer.load_state_dict({"time_elapsed": {"train": 5.0}})
+    timer.on_fit_start(trainer, module)
+    assert trainer.should_stop

@@ -36,7 +36,8 @@ class Timer(Callback):
     """Measure how long training, validation and testing take, and stop training after `duration`.
 
     The duration is a `timedelta`, its arguments as a dictionary (`{"hours": 2}`), or text `"DD:HH:MM:SS"`. Time is
-    looked at after each batch, or at the end of each epoch with `interval="epoch"`. A resumed run goes on counting.
+    looked at after each batch, or at the end of each epoch with `interval="epoch"`. Every fit begins to count anew, but
+    for one that goes on from a checkpoint.
     """
 
     role: ClassVar[CallbackRole | None] = CallbackRole.TIMER
@@ -74,6 +75,10 @@ class Timer(Callback):
     def time_remaining(self, stage: str = RunningStage.TRAINING) -> float | None:
         """Return the seconds that are left of the duration; None where there is no limit."""
         return None if self._duration is None else self._duration - self.time_elapsed(stage)
+
+    def setup(self, trainer: TrainerView, pl_module: ModuleView, stage: str) -> None:
+        if stage == "fit":  # a checkpoint's state comes later
+            self._start, self._end, self._before = {}, {}, {}
 
     def on_fit_start(self, trainer: TrainerView, pl_module: ModuleView) -> None:
         remaining = self.time_remaining()
