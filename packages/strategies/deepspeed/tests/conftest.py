@@ -1,4 +1,4 @@
-"""Runs the program of two processes once for all tests, and makes what they share importable."""
+"""Runs the program of some processes once for all tests, and makes what they share importable."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def written(factory: pytest.TempPathFactory, parts: str) -> Path:
 
 
 def told(folder: Path) -> Ranks:
-    return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+    return [json.loads(file.read_text()) for file in sorted(folder.glob("rank*.json"))]
 
 
 @pytest.fixture(scope="session")
@@ -67,3 +67,9 @@ def folder_of_windows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def windows(folder_of_windows: Path) -> Ranks:
     """What it told of them, by rank."""
     return told(folder_of_windows)
+
+
+@pytest.fixture(scope="session")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Ranks:
+    """What it told of three processes, by rank."""
+    return told(written(tmp_path_factory, "three"))

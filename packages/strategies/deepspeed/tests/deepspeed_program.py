@@ -1,4 +1,4 @@
-"""A program of several runs on two processes, which writes what each rank saw: `deepspeed_program.py FOLDER`."""
+"""A program of several runs on some processes, which writes what each rank saw: `deepspeed_program.py FOLDER PARTS`."""
 
 from __future__ import annotations
 
@@ -265,10 +265,10 @@ def offloaded(stage: int) -> dict[str, list[float]]:
     return weights(module)
 
 
-def cut(stage: int, file: Path, settings: dict[str, Any] | None = None, precision: str = "32-true") -> dict[str, Any]:
+def cut(stage: int, file: Path, settings: dict[str, Any] | None = None, devices: int = 2, **how: Any) -> dict[str, Any]:
     """Train without a break, and once more from a file that is written while a window is open."""
-    how: dict[str, Any] = {"max_epochs": EPOCHS, "accumulate_grad_batches": 3, "gradient_clip_val": CLIP}
-    how |= {"precision": precision, "settings": settings}
+    how |= {"max_epochs": EPOCHS, "accumulate_grad_batches": 3, "gradient_clip_val": CLIP}
+    how |= {"devices": devices, "settings": settings}
     found = {}
     for word, seed, path, resumed in (
         ("whole", None, None, None),
@@ -277,7 +277,7 @@ def cut(stage: int, file: Path, settings: dict[str, Any] | None = None, precisio
     ):
         module = made(Saving, seed)
         module.save_to = path
-        trainer(stage, **how).fit(module, loader(), ckpt_path=resumed)
+        trainer(stage, **how).fit(module, loader(size=6 // devices), ckpt_path=resumed)
         found[word] = weights(module)
     return found
 
@@ -320,7 +320,7 @@ def windows(folder: Path) -> dict[str, Any]:
             found[f"sparse {stage}{word}"] = sparse(stage, settings)
             found[f"two {stage}{word}"] = after_two(stage, settings)
         for precision in ("bf16-mixed", "bf16-true"):
-            found[f"cut {stage} {precision}"] = cut(stage, folder / f"cut{stage}-{precision}.ckpt", None, precision)
+            found[f"cut {stage} {precision}"] = cut(stage, folder / f"cut{stage}-{precision}.ckpt", precision=precision)
         gc.freeze()
     kept = {
         "state_dict_type": "sharded",
@@ -328,10 +328,22 @@ def windows(folder: Path) -> dict[str, Any]:
     }
     for stage in (1, 2):
         settings = kept | (on_host(1) if stage == 1 else {})
-        found[f"cut {stage} apart"] = cut(stage, folder / f"cut{stage}apart", settings, "bf16-mixed")
+        found[f"cut {stage} apart"] = cut(stage, folder / f"cut{stage}apart", settings, precision="bf16-mixed")
     found["cut 3 apart"] = cut(3, folder / "cut3apart", {"state_dict_type": "sharded"})
+    in_turn = {"config": {"zero_optimization": {"round_robin_gradients": True}}}
+    for stage in (1, 2):
+        found[f"cut {stage} in turn"] = cut(stage, folder / f"cut{stage}turn.ckpt", in_turn)
     for stage in STAGES:
         found[f"elsewhere {stage}"] = elsewhere(stage, folder / f"cut{stage % 3 + 1}.ckpt")
+    return found
+
+
+def three(folder: Path) -> dict[str, Any]:
+    """Three ranks, among which parameters are shared out less evenly."""
+    found = {}
+    for stage in STAGES:
+        for word, settings in (("", None), (" on host", on_host(stage))):
+            found[f"cut {stage}{word}"] = cut(stage, folder / f"cut{stage}{word}.ckpt", settings, devices=3)
     return found
 
 
@@ -401,8 +413,8 @@ def rest(folder: Path) -> dict[str, Any]:
 
 
 def main(folder: Path) -> None:
-    parts = {"training": training, "state": state, "rest": rest, "windows": windows}
-    chosen = sys.argv[2].split(",") if len(sys.argv) > 2 else list(parts)
+    parts = {"training": training, "state": state, "rest": rest, "windows": windows, "three": three}
+    chosen = sys.argv[2].split(",")
     found: dict[str, Any] = {}
     for name in chosen:
         found |= parts[name](folder)

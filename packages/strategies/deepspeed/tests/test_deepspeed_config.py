@@ -151,8 +151,14 @@ def test_a_config_that_says_otherwise_than_the_trainer_is_refused(
         (lambda one: torch.optim.LBFGS(one.parameters()), "several times"),
         (lambda one: torch.optim.Adagrad(one.parameters()), "another Adagrad"),
         (lambda one: torch.optim.SGD(one.requires_grad_(False).parameters(), 0.1), "None of its parameters is trained"),
+        (
+            lambda one: torch.optim.SGD(
+                [{"params": [one.layer.weight]}, {"params": [one.layer.bias.requires_grad_(False)]}], 0.1
+            ),
+            "of group 1 is trained",
+        ),
     ],
-    ids=["several", "closure", "adagrad", "frozen"],
+    ids=["several", "closure", "adagrad", "frozen", "frozen group"],
 )
 def test_optimizers_that_zero_cannot_step_are_refused(make: Callable[[nn.Module], Any], words: str) -> None:
     ((argument, reason, remedy),) = problems(lambda: fit(Small(make), DeepSpeedStrategy()))
@@ -188,6 +194,28 @@ def test_backward_of_more_than_a_loss_is_refused() -> None:
 
     with pytest.raises(ModuleError, match="create_graph"):
         fit(Twice(), DeepSpeedStrategy())
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_parameters_that_are_added_during_a_run_are_refused(stage: Literal[2, 3]) -> None:
+    class Adding(Small):
+        def __init__(self) -> None:
+            super().__init__(lambda one: torch.optim.SGD([one.layer.weight], lr=0.1))
+            self.layer.bias.requires_grad_(False)
+
+        def on_train_start(self) -> None:
+            self.layer.bias.requires_grad_(True)
+            self.optimizers().optimizer.add_param_group({"params": [self.layer.bias]})  # type: ignore[union-attr]
+
+    with pytest.raises(ModuleError, match="when it begins"):
+        fit(Adding(), DeepSpeedStrategy(stage=stage))
+
+
+def test_a_parameter_without_dimensions_is_refused_by_name() -> None:
+    module = Small()
+    module.scale = nn.Parameter(torch.tensor(1.0))
+    with pytest.raises(ModuleError, match="scale is a parameter without dimensions"):
+        fit(module, DeepSpeedStrategy())
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from deepspeed_truth import TOLERANCES, PlainLoop, assert_close
 Ranks = list[dict[str, Any]]
 EVERYWHERE = [f"{stage}{place}" for stage in program.STAGES for place in ("", " on host")]
 OTHERWISE = [f"{stage} {how}" for stage in program.STAGES for how in ("bf16-mixed", "bf16-true", "apart")]
+OTHERWISE += ["1 in turn", "2 in turn"]
 
 
 class Windows(PlainLoop):
@@ -33,6 +34,15 @@ def test_a_run_that_was_cut_within_a_window_goes_on_exactly(windows: Ranks, how:
         found = rank[f"cut {how}"]
         assert found["saving"] == found["whole"]
         assert found["on"] == found["whole"]
+
+
+@pytest.mark.parametrize("how", EVERYWHERE)
+def test_three_ranks_train_as_two_and_go_on_exactly(windows: Ranks, three: Ranks, how: str) -> None:
+    assert len(three) == 3
+    for rank in three:
+        found = rank[f"cut {how}"]
+        assert found["on"] == found["whole"] == three[0][f"cut {how}"]["whole"]
+        assert_close(found["whole"], windows[0]["cut 1"]["whole"], TOLERANCES["32-true"])
 
 
 @pytest.mark.parametrize("stage", program.STAGES)

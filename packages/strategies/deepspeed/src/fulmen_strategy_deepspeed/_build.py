@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from fulmen_distributed import convert_in_place, copy_from_rank_zero
-from fulmen_interfaces import ConfigurationError, PrepareRequest, Problem
+from fulmen_interfaces import ConfigurationError, ModuleError, PrepareRequest, Problem
 from fulmen_strategy_deepspeed._activations import configure_activations
 from fulmen_strategy_deepspeed._conversion import TORCH_DTYPES
 from fulmen_strategy_deepspeed._model import Conversions
@@ -59,6 +59,7 @@ def make_engine(
     device: torch.device,
 ) -> tuple[Any, list[list[nn.Parameter]]]:
     """Return the engine, and the parameters by group of its optimizer; none where nothing is trained."""
+    _check_shapes(request.entry)
     groups = [list(group["params"]) for one in optimizers for group in one.param_groups if group["params"]]
     parameters = None
     if not optimizers and "optimizer" in config and request.training:
@@ -79,3 +80,13 @@ def make_engine(
     )
     copy_from_rank_zero(request.entry.buffers())  # weights were copied by the engine
     return engine, groups
+
+
+def _check_shapes(module: nn.Module) -> None:
+    """Raise ModuleError where a parameter has a shape that DeepSpeed cannot send to the other ranks."""
+    for name, parameter in module.named_parameters():
+        if not parameter.dim():
+            raise ModuleError(
+                f"{name} is a parameter without dimensions, which DeepSpeed cannot send to other processes. Give it "
+                "one: write `nn.Parameter(torch.tensor([value]))`."
+            )

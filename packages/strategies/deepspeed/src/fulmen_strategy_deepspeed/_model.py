@@ -65,6 +65,7 @@ class ZeroModel:
         self._zero = engine.optimizer if groups else None
         self._clip_grad = self._zero.clip_grad if self._zero is not None else 0.0
         self.optimizers: Sequence[Optimizer] = (engine.basic_optimizer,) if groups else ()
+        self._count = len(groups)
         pieces = Pieces(self._zero, stage=stage, device=engine.device) if groups else None
         on_drives = getattr(self._zero, "swap_optimizer", False)
         self._weights = Weights(module, None if on_drives else pieces, masters=conversions.masters)
@@ -84,6 +85,7 @@ class ZeroModel:
                 f"`backward` was called with {names}, but DeepSpeed's engine computes gradients of a scalar loss and "
                 "takes `retain_graph` only. Use another strategy, or compute one loss."
             )
+        self._check_groups()
         self._trained().backward(loss, retain_graph=retain)
 
     def no_sync(self) -> AbstractContextManager[None]:
@@ -215,6 +217,13 @@ class ZeroModel:
         if self._window is None:
             raise ModuleError("The model was prepared for evaluation, so it has no gradients. Train it within a fit.")
         return self._window
+
+    def _check_groups(self) -> None:
+        if any(len(one.param_groups) != self._count for one in self.optimizers):
+            raise ModuleError(
+                "Parameters were added to the optimizer during a run, but ZeRO divides those that are there when it "
+                "begins. Give it all from the start, let them require gradients, and freeze what is to wait afterwards."
+            )
 
     def _states_of(self, optimizer: Optimizer) -> OptimizerState:
         if self._states is None:

@@ -46,11 +46,11 @@ def _problems(optimizers: Sequence[Optimizer], config: Mapping[str, Any], *, mad
         reason = f"{_ONE}, and the config names {config['optimizer']['type']}, too."
         yield Problem(where, names, reason, "Return None, or take 'optimizer' out of the config.")
     for optimizer, name in zip(optimizers, names, strict=True):
-        yield from _cannot_step(optimizer, name, where)
+        yield from _cannot_step(optimizer, name, where, config)
         yield from _cannot_offload(optimizer, name, where, config)
 
 
-def _cannot_step(optimizer: Optimizer, name: str, where: str) -> Iterator[Problem]:
+def _cannot_step(optimizer: Optimizer, name: str, where: str, config: Mapping[str, Any]) -> Iterator[Problem]:
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
         reason = "It computes the loss several times within a step, which the engine cannot do."
@@ -58,9 +58,13 @@ def _cannot_step(optimizer: Optimizer, name: str, where: str) -> Iterator[Proble
     if isinstance(optimizer, torch.optim.Adagrad):
         reason = "DeepSpeed would make another Adagrad in its place, which schedulers do not reach."
         yield Problem(where, name, reason, "Name Adagrad in the config's 'optimizer', or return another optimizer.")
+    idle = [number for number, group in enumerate(optimizer.param_groups) if not _is_trained(group)]
     if not any(one.requires_grad for group in optimizer.param_groups for one in group["params"]):
         reason = "None of its parameters is trained, so there is nothing to divide."
         yield Problem(where, name, reason, "Let some parameters require gradients, or use strategy='ddp'.")
+    elif idle and config["zero_optimization"]["stage"] != 3:
+        reason = f"None of the parameters of group {idle[0]} is trained, which DeepSpeed cannot divide before stage 3."
+        yield Problem(where, name, reason, "Leave the group out, or write stage=3.")
 
 
 def _cannot_offload(optimizer: Optimizer, name: str, where: str, config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -71,6 +75,10 @@ def _cannot_offload(optimizer: Optimizer, name: str, where: str, config: Mapping
             "`deepspeed.ops.adam.DeepSpeedCPUAdam(...)`, which needs a C++ compiler."
         )
         yield Problem(where, name, reason, remedy)
+
+
+def _is_trained(group: Mapping[str, Any]) -> bool:
+    return not group["params"] or any(one.requires_grad for one in group["params"])
 
 
 def _is_deepspeeds(optimizer: Optimizer) -> bool:

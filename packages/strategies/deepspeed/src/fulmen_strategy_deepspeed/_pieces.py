@@ -54,7 +54,7 @@ class Pieces:
             self.places = dict(_places_of_weights(zero, self.groups))
         else:
             self.groups = list(zip(zero.single_partition_of_fp32_groups, zero.bit16_groups, strict=True))
-            self.places = dict(_places_of_fragments(self.groups))
+            self.places = dict(_places_of_fragments(zero))
 
     def whole(self, parameter: nn.Parameter, values: Tensor | None = None, *, owner: int | None) -> Tensor | None:
         """Return a whole tensor in host memory on the rank that is to own it, None on the others. Called on all ranks.
@@ -117,16 +117,18 @@ def resident(zero: Any) -> None:
         )
 
 
-def _places_of_fragments(groups: Sequence[tuple[Tensor, Sequence[Any]]]) -> Iterator[tuple[nn.Parameter, Place]]:
-    """Stages 1 and 2: the flat tensor is cut without regard to where parameters end."""
-    for flat, parameters in groups:
-        for parameter in parameters:
-            part = parameter._hp_mapping
-            if part is None:
-                yield parameter, Place(flat, 0, 0, 0)
-            else:
-                ours, theirs = part.hp_fragment_address, part.lp_fragment_address
-                yield parameter, Place(flat, ours.start, theirs.start, ours.numel)
+def _places_of_fragments(zero: Any) -> Iterator[tuple[nn.Parameter, Place]]:
+    """Stages 1 and 2: all parameters lie in a row, which is cut into one flat tensor for each rank.
+
+    They need not lie in the order of their group, of which ZeRO's own `_hp_mapping` knows nothing.
+    """
+    for number, flat in enumerate(zero.single_partition_of_fp32_groups):
+        begin = flat.numel() * dist.get_rank(zero.real_dp_process_group[number])
+        row = zip(zero.round_robin_bit16_groups[number], zero.round_robin_bit16_offsets[number], strict=True)
+        for parameter, offset in row:
+            first = max(offset, begin)
+            count = min(offset + parameter.numel(), begin + flat.numel()) - first
+            yield parameter, Place(flat, first - begin, first - offset, count) if count > 0 else Place(flat, 0, 0, 0)
 
 
 def _places_of_weights(
