@@ -209,6 +209,8 @@ def test_the_loader_tells_epochs_and_shows_the_users() -> None:
     assert len(ready) == 3
     assert ready.batch_size == 2
     assert ready.dataset is data
+    assert ready.device == torch.device("cpu")
+    assert cpu().setup_dataloaders(own, move_to_device=False).device is None
     epochs = []
     for _ in range(2):
         assert [batch.tolist() for batch in ready] == [[0, 1], [2, 3], [4]]

@@ -13,6 +13,7 @@ from fulmen_distributed._environments import (
 )
 from fulmen_distributed._guarded import GuardedCollectives, guarded
 from fulmen_distributed._launchers import FORK_LAUNCHER, FORKSERVER_LAUNCHER, SPAWN_LAUNCHER, SUBPROCESS_LAUNCHER
+from fulmen_distributed._loss_scaling import requires_closure
 from fulmen_distributed._module_init import OnDevice
 from fulmen_distributed._multiprocess import MultiprocessingLauncher
 from fulmen_distributed._plain_model import PlainModel
@@ -70,6 +71,7 @@ __all__ = [
     "plain_model",
     "read_like",
     "read_optimizer",
+    "requires_closure",
     "state_dict_type_of",
     "synchronise_batchnorm",
 ]

@@ -14,7 +14,13 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import Optimizer
 
 from fulmen_distributed._loss_scaling import LossScaling, has_gradients
-from fulmen_distributed._sharded_state import load_module, load_optimizer, named_optimizer_state, parameter_names
+from fulmen_distributed._sharded_state import (
+    load_module,
+    load_optimizer,
+    named_optimizer_state,
+    parameter_names,
+    parameters_in_order,
+)
 from fulmen_interfaces import (
     ClipAlgorithm,
     GradientClipping,
@@ -96,11 +102,11 @@ class PlainModel:
         """Bound the optimizer's true gradients; return their norm before, where the bound is one on the norm."""
         self.unscale_gradients(optimizer)
         if clipping.algorithm is ClipAlgorithm.VALUE:
-            clip_grad_value_(parameters_of(optimizer), clipping.limit)
+            clip_grad_value_(parameters_in_order(optimizer), clipping.limit)
             return None
         if self.clip_norm is not None:
             return self.clip_norm(optimizer, clipping.limit)
-        return clip_grad_norm_(parameters_of(optimizer), clipping.limit)
+        return clip_grad_norm_(parameters_in_order(optimizer), clipping.limit)
 
     def step(self, optimizer: Optimizer, closure: Callable[[], Any] | None = None) -> Any:
         """Step one optimizer. With a scaler the closure is run once, before, and its value returned."""
@@ -152,8 +158,3 @@ class PlainModel:
         """Load the scaler's state; without a scaler it is left out."""
         if self._scaling is not None:
             self._scaling.load_state_dict(state)
-
-
-def parameters_of(optimizer: Optimizer) -> list[nn.Parameter]:
-    """Return all parameters that an optimizer steps."""
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

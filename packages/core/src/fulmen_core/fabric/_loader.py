@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
+import torch
+
 from fulmen_core.data import DevicePrefetch, length_of, prefetch_to_device, set_epoch
 
 
@@ -23,8 +25,11 @@ class FabricDataLoader:
         move: Callable[[Any], Any] | None,
         prefetch: DevicePrefetch | None,
         around: Callable[[], AbstractContextManager[Any]],
+        device: torch.device | None,
     ) -> None:
         self.loader = loader
+        self.device = device
+        """Where batches are when they come; None: where the user's loader leaves them."""
         self._part = part
         self._move = move
         self._prefetch = prefetch

@@ -101,7 +101,8 @@ class SetupMethods(FabricBase):
             if move is not None and isinstance(accelerator, SupportsAsyncTransfer):
                 prefetch = DevicePrefetch(move, accelerator, session.device)
         around = nullcontext if even_batches else session.uneven_batches
-        ready = [FabricDataLoader(one, shard(one), move, prefetch, around) for one in dataloaders]
+        device = session.device if move_to_device else None
+        ready = [FabricDataLoader(one, shard(one), move, prefetch, around, device) for one in dataloaders]
         return ready[0] if len(ready) == 1 else ready
 
     def to_device(self, obj: Any) -> Any:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 
-from torch.nn import Parameter
 from torch.optim import Optimizer
 
+from fulmen_distributed import parameters_in_order, requires_closure
 from fulmen_interfaces import ConfigurationError, Problem
 
 
@@ -21,24 +20,14 @@ def check_optimizers(optimizers: Sequence[Optimizer], *, strategy: str, world_si
 def _objections(optimizers: Sequence[Optimizer], world_size: int) -> Iterator[tuple[str, str]]:
     for optimizer in optimizers:
         name = type(optimizer).__name__
-        if world_size > 1 and _computes_the_loss_itself(optimizer):
+        if world_size > 1 and requires_closure(optimizer):
             reason = f"{name} looks at all parameters together, so no process can step a part of them."
             yield reason, "Use strategy='ddp', or another optimizer."
-        types = {str(one.dtype) for one in _parameters(optimizer) if one.requires_grad}
+        types = {str(one.dtype) for one in parameters_in_order(optimizer) if one.requires_grad}
         if len(types) > 1:
             reason = f"The parameters of {name} are of several types ({', '.join(sorted(types))}); FairScale moves one."
             yield reason, "Give the parameters of each type an optimizer of their own, or use strategy='ddp'."
-    parameters = [one for optimizer in optimizers for one in _parameters(optimizer)]
+    parameters = [one for optimizer in optimizers for one in parameters_in_order(optimizer)]
     if len(set(parameters)) < len(parameters):
         reason = "Two optimizers have a parameter in common; its gradient can be sent to the owner in one of them only."
         yield reason, "Give each parameter to one optimizer, or use strategy='ddp'."
-
-
-def _parameters(optimizer: Optimizer) -> list[Parameter]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
-
-
-def _computes_the_loss_itself(optimizer: Optimizer) -> bool:
-    """Whether `step` cannot be called without a closure (LBFGS)."""
-    closure = inspect.signature(optimizer.step).parameters.get("closure")
-    return closure is not None and closure.default is inspect.Parameter.empty

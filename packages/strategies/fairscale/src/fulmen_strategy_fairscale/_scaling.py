@@ -9,6 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.optim import Optimizer
 
+from fulmen_distributed import parameters_in_order
 from fulmen_interfaces import GradScaler
 
 
@@ -39,7 +40,7 @@ def agreed_scaler(scaler: GradScaler | None, device_type: str) -> GradScaler | N
 
 def any_rank_has_gradients(optimizer: Optimizer) -> bool:
     """Return whether any parameter of the optimizer has a gradient on any rank. To be called on every rank."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    parameters = parameters_in_order(optimizer)
     here = any(parameter.grad is not None for parameter in parameters)
     flag = torch.tensor(float(here), device=parameters[0].device)
     dist.all_reduce(flag, dist.ReduceOp.MAX)
