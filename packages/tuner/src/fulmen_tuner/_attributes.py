@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fulmen_core import LightningModule
-from fulmen_interfaces import ConfigurationError, Problem
+from fulmen_interfaces import ConfigurationError, Problem, rank_zero_info
 from fulmen_tuner._copies import Subject
 
 
@@ -27,6 +27,14 @@ class Slot:
             self.owner[self.name] = value
         else:
             setattr(self.owner, self.name, value)
+
+
+def fill(slots: Sequence[Slot], value: float) -> None:
+    """Put a value that was found everywhere, and tell it."""
+    for slot in slots:
+        slot.set(value)
+    shown = f"{value:.4g}" if isinstance(value, float) else value
+    rank_zero_info(f"{' and '.join(slot.label for slot in slots)} set to {shown}.")
 
 
 def require_slots(subject: Subject, names: Sequence[str], argument: str) -> list[Slot]:

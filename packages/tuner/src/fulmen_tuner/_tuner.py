@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal, final
 
 from fulmen_core import LightningDataModule, LightningModule, Trainer
-from fulmen_interfaces import ConfigurationError, ModuleError, Problem, Stage, TunerSpec, rank_zero_info, rank_zero_warn
-from fulmen_tuner._attributes import require_slots
+from fulmen_interfaces import ModuleError, Stage, TunerSpec, rank_zero_warn
+from fulmen_tuner._attributes import fill, require_slots
+from fulmen_tuner._checks import check_rates, check_sizes, check_sweep, refuse_loaders
 from fulmen_tuner._copies import Subject
 from fulmen_tuner._curve import LearningRateCurve
 from fulmen_tuner._size_trial import SizeTrial
@@ -70,7 +70,7 @@ class Tuner:
         Returns None, with a warning, under `fast_dev_run`. Call it on every rank. Raises ConfigurationError and
         ModuleError before anything is run.
         """
-        _check_rates(method, dataloaders, min_lr=min_lr, max_lr=max_lr, num_training=num_training, mode=mode)
+        check_rates(method, dataloaders, min_lr=min_lr, max_lr=max_lr, num_training=num_training, mode=mode)
         subject = _subject(model, datamodule, {"train_dataloaders": train_dataloaders})
         if self._is_trial_run("lr_find"):
             return None
@@ -83,13 +83,11 @@ class Tuner:
             "check_val_every_n_epoch": _NEVER,
         }
         run_trial(self._trainer, subject, Stage.FIT, sweep, **limits)
-        _check_ran(sweep, model)
+        check_sweep(sweep, model)
         curve = LearningRateCurve(sweep.used, losses=sweep.smooth, raw=sweep.raw, mode=mode)
         suggested = curve.suggestion() if slots else None
         if suggested is not None:
-            for slot in slots:
-                slot.set(suggested)
-            rank_zero_info(f"{' and '.join(slot.label for slot in slots)} set to {suggested:.4g}.")
+            fill(slots, suggested)
         return curve
 
     def scale_batch_size(  # noqa: PLR0913 (the arguments that users know)
@@ -138,14 +136,14 @@ class Tuner:
             "max_trials": max_trials,
             "max_val": max_val,
         }
-        self._check_sizes(method, mode=mode, margin=margin, counts=counts)
+        check_sizes(method, mode=mode, margin=margin, counts=counts, processes=self._trainer.world_size)
         passed = {
             "train_dataloaders": train_dataloaders,
             "val_dataloaders": val_dataloaders,
             "dataloaders": dataloaders,
         }
         subject = _subject(model, datamodule, passed)
-        _refuse_loaders(subject, batch_arg_name)
+        refuse_loaders(subject.loaders, batch_arg_name)
         slots = require_slots(subject, [batch_arg_name], "batch_arg_name")
         if self._is_trial_run("scale_batch_size"):
             return None
@@ -157,9 +155,7 @@ class Tuner:
                 f"`scale_batch_size` found no batch size for which memory suffices: {init_val} and what was tried "
                 "below it do not fit. Make the model or its inputs smaller, or use a lower precision."
             )
-        for slot in slots:
-            slot.set(size)
-        rank_zero_info(f"{' and '.join(slot.label for slot in slots)} set to {size}.")
+        fill(slots, size)
         return size
 
     def _is_trial_run(self, asked: str) -> bool:
@@ -168,28 +164,6 @@ class Tuner:
                 f"`{asked}` was skipped: fast_dev_run makes a run of a few batches, too few to find anything."
             )
         return bool(self._trainer.fast_dev_run)
-
-    def _check_sizes(self, method: str, *, mode: str, margin: float, counts: Mapping[str, int]) -> None:
-        problems = []
-        if method not in ("fit", "validate", "test", "predict"):
-            problems.append(
-                Problem("method", method, "There is no such stage.", "Write fit, validate, test or predict.")
-            )
-        if mode not in ("power", "binsearch"):
-            problems.append(Problem("mode", mode, "There is no such search.", "Write 'power' or 'binsearch'."))
-        if not 0 <= margin < 1:
-            problems.append(Problem("margin", margin, "It is a share from 0 to below 1.", "For example 0.05."))
-        for name, count in counts.items():
-            if count < 1:
-                problems.append(
-                    Problem(name, count, "It is a whole number from 1 on.", "Leave it out for the default.")
-                )
-        if self._trainer.world_size > 1:
-            reason = "A process that lacks memory would leave the others waiting."
-            remedy = "Search with devices=1 and the default strategy; the size found is that of each process."
-            problems.append(Problem("devices", self._trainer.world_size, reason, remedy))
-        if problems:
-            raise ConfigurationError(problems)
 
 
 def _subject(model: LightningModule, datamodule: LightningDataModule | None, passed: dict[str, Any]) -> Subject:
@@ -200,53 +174,6 @@ def _subject(model: LightningModule, datamodule: LightningDataModule | None, pas
         elif given is not None:
             loaders[argument] = given
     return Subject(model, datamodule, loaders)
-
-
-def _refuse_loaders(subject: Subject, name: str) -> None:
-    problems = [
-        Problem(
-            argument,
-            type(given).__name__,
-            "The batch size of a loader that was made already cannot be changed.",
-            f"Make it in `train_dataloader` of module or data module, with batch_size=self.{name}.",
-        )
-        for argument, given in subject.loaders.items()
-    ]
-    if problems:
-        raise ConfigurationError(problems)
-
-
-def _check_rates(
-    method: str, dataloaders: object, *, min_lr: float, max_lr: float, num_training: int, mode: str
-) -> None:
-    problems = []
-    if method != "fit":
-        problems.append(Problem("method", method, "Learning rates have a meaning in training only.", "Write 'fit'."))
-    if dataloaders is not None:
-        name = type(dataloaders).__name__
-        problems.append(Problem("dataloaders", name, "They are for other methods.", "Write train_dataloaders=..."))
-    if not 0 < min_lr < max_lr:
-        reason = f"Learning rates go from min_lr to max_lr={max_lr}, and are above 0."
-        problems.append(Problem("min_lr", min_lr, reason, "For example min_lr=1e-8, max_lr=1."))
-    if num_training < 1:
-        problems.append(Problem("num_training", num_training, "That is no number of steps.", "For example 100."))
-    if mode not in ("exponential", "linear"):
-        problems.append(Problem("mode", mode, "There is no such order.", "Write 'exponential' or 'linear'."))
-    if problems:
-        raise ConfigurationError(problems)
-
-
-def _check_ran(sweep: Sweep, model: LightningModule) -> None:
-    if not sweep.started:
-        raise ModuleError(
-            "`lr_find` got nothing back from its trial run, which took place in processes of their own. Use a strategy "
-            "whose processes run the whole script, such as 'ddp' instead of 'ddp_spawn'."
-        )
-    if not sweep.raw:
-        raise ModuleError(
-            f"`lr_find` saw no finite loss: `{type(model).__name__}.training_step` returned none. "
-            "Return the loss from it, under manual optimization, too, and see that it is no NaN."
-        )
 
 
 TUNER_SPEC = TunerSpec(name="default", create=Tuner, summary="Learning rate and batch size, by trial runs")
