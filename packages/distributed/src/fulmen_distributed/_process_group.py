@@ -139,7 +139,13 @@ def store_at(listener: socket.socket) -> TCPStore:
     """Return a new store that answers there."""
     address, port = listener.getsockname()
     return TCPStore(
-        address, port, is_master=True, wait_for_workers=False, multi_tenant=True, master_listen_fd=listener.detach()
+        address,
+        port,
+        is_master=True,
+        wait_for_workers=False,
+        multi_tenant=True,
+        master_listen_fd=listener.detach(),
+        use_libuv=False,  # libuv of torch 2.6 takes no listener
     )
 
 

@@ -16,6 +16,7 @@ from fulmen_interfaces import (
     Placement,
     PreparedModel,
     PrepareRequest,
+    Refusal,
     StrategySpec,
 )
 from fulmen_strategy_fsdp._settings import ModulePolicy, Settings, ShardingStrategyName, read_settings, unknown_settings
@@ -125,11 +126,17 @@ def _settings(others: dict[str, Any], **given: Any) -> Settings:
     return settings
 
 
+_NO_CPU = Refusal(
+    reason=f"torch {torch.__version__} cannot shard models on CPUs: its streams there record no events.",
+    remedy="Install a newer torch, or write strategy='ddp'.",
+    device_types=frozenset({"cpu"}),
+)
 FSDP_SPEC = StrategySpec(
     name="fsdp",
     create=FSDPStrategy,
     summary="A shard of the model per device, for models too large for one; the script is run once for each.",
     priority=10,
     launcher="subprocess",
+    refusals=() if hasattr(torch.cpu.Stream, "record_event") else (_NO_CPU,),
 )
 FSDP_CPU_OFFLOAD = Alias(name="fsdp_cpu_offload", target="fsdp", settings={"cpu_offload": True})
