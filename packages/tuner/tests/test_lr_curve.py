@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import random
 import sys
 
 import pytest
 from matplotlib import image, pyplot
 
 from fulmen_tuner import LearningRateCurve
+from fulmen_tuner._sweep import Smoothed, rates_between
 
 RATES = [10 ** (-6 + 0.1 * step) for step in range(61)]
 
@@ -29,9 +31,18 @@ def test_the_steepest_fall_is_suggested(middle):
 
 
 def test_slopes_are_those_over_the_logarithm_for_linear_rates_too():
-    rates = [0.0005 + 0.0005 * step for step in range(200)]
+    rates = [0.00005 + 0.00005 * step for step in range(1000)]
     found = curve(falling_at(-2.0), rates, "linear").suggestion()
     assert math.log10(found) == pytest.approx(-2.0, abs=0.03)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_noise_is_no_fall(seed):
+    noise, mean = random.Random(seed), Smoothed()
+    rates = rates_between(1e-8, 1.0, 100, "exponential")
+    raw = [1 + 3 / (1 + math.exp(8 * (math.log10(rate) + 2))) + noise.gauss(0, 2) for rate in rates]
+    found = LearningRateCurve(rates, losses=[mean.add(one) for one in raw], raw=raw, mode="exponential").suggestion()
+    assert 1e-3 < found < 1.0
 
 
 def test_dips_behind_the_lowest_point_do_not_count():

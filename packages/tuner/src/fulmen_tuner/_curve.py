@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import linear_regression
 from typing import TYPE_CHECKING, Any, final
 
-import torch
-
 from fulmen_interfaces import rank_zero_warn
-from fulmen_tuner._sweep import Mode
+from fulmen_tuner._sweep import Mode, share_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_REACH = 20
+"""The slope at a point takes in one of so many points on either side."""
 
 
 @final
@@ -33,8 +35,9 @@ class LearningRateCurve:
     def suggestion(self, skip_begin: int = 10, skip_end: int = 1) -> float | None:
         """Return the learning rate at which the smoothed loss, on its way to its lowest point, falls most steeply.
 
-        The slope is taken over the rate's logarithm. So many points are left out at both ends, where the curve is noisy
-        or explodes. None, with a warning, where too few are left or the loss does not fall.
+        The slope is taken over the rate's logarithm, from a tenth of the points, and counts less where few losses are
+        averaged yet. So many points are left out at both ends, where the curve is noisy or explodes. None, with a
+        warning, where too few are left or the loss does not fall.
         """
         index = self._steepest(skip_begin, skip_end)
         return None if index is None else self.results["lr"][index]
@@ -66,11 +69,21 @@ class LearningRateCurve:
                 "(min_lr) or more steps (num_training)."
             )
             return None
-        return skip_begin + _steepest_fall(self.results["lr"][skip_begin:last], losses, until)
+        counts = range(skip_begin + 1, skip_begin + 1 + until)
+        return skip_begin + _steepest_fall(self.results["lr"][skip_begin:last], losses, counts)
 
 
-def _steepest_fall(rates: Sequence[float], losses: Sequence[float], until: int) -> int:
-    """Return the index of the steepest fall among the first so many points."""
-    positions = torch.tensor([math.log10(rate) for rate in rates], dtype=torch.float64)
-    (slopes,) = torch.gradient(torch.tensor(losses, dtype=torch.float64), spacing=(positions,))
-    return int(slopes[:until].argmin())
+def _steepest_fall(rates: Sequence[float], losses: Sequence[float], counts: Sequence[int]) -> int:
+    """Return the index of the steepest fall, as far as there are counts: of the losses in each mean.
+
+    Losses of small batches are noisy, means of few of them most: the steepest step from one point to the next would be
+    chance, and far too small a rate be suggested.
+    """
+    positions = [math.log10(rate) for rate in rates]
+    reach = max(1, len(rates) // _REACH)
+
+    def slope(index: int) -> float:
+        window = slice(max(0, index - reach), index + reach + 1)
+        return linear_regression(positions[window], losses[window]).slope * share_of(counts[index])
+
+    return min(range(len(counts)), key=slope)

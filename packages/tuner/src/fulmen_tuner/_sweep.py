@@ -40,6 +40,11 @@ class Smoothed:
         return self._sum / (1 - self._weight**self._count)
 
 
+def share_of(count: int) -> float:
+    """Return the share of all weights that the newest so many values have in a mean of endlessly many."""
+    return 1.0 - _SMOOTHING**count
+
+
 @final
 class Sweep(Callback):
     """Sets the learning rate before each optimizer step, and records the loss; ends the run when it explodes.
