@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from fulmen_callbacks import ModelPruning
+from fulmen_callbacks import EMAWeightAveraging, ModelPruning, StochasticWeightAveraging
 from fulmen_interfaces import ConfigurationError, RunningStage, World
 
 
@@ -280,3 +280,12 @@ def test_evaluations_prune_nothing(make_trainer: Any) -> None:
     callback.setup(make_trainer(), net, "validate")  # type: ignore[arg-type]
     callback.on_validation_epoch_end(make_trainer(), net)  # type: ignore[arg-type]
     assert all((value != 0).all() for value in weights(net).values())
+
+
+def test_averages_that_would_bring_pruned_weights_back_are_refused(make_trainer: Any) -> None:
+    pruning, mean = ModelPruning("l1_unstructured"), StochasticWeightAveraging(0.1)
+    with pytest.raises(ConfigurationError, match=r"StochasticWeightAveraging.*List it before ModelPruning"):
+        pruning.setup(make_trainer(callbacks=[pruning, mean]), Net(), "fit")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"EMAWeightAveraging.*under the names of weights"):
+        pruning.setup(make_trainer(callbacks=[EMAWeightAveraging(), pruning]), Net(), "fit")  # type: ignore[arg-type]
+    pruning.setup(make_trainer(callbacks=[mean, pruning]), Net(), "fit")  # type: ignore[arg-type]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
+from fulmen_callbacks._averaging import StochasticWeightAveraging, WeightAveraging
 from fulmen_callbacks._problems import one_of, refuse
 from fulmen_callbacks._pruning._targets import (
     PruningMethod,
@@ -20,7 +21,7 @@ from fulmen_callbacks._pruning._targets import (
     sparsity,
     take_from_rank_zero,
 )
-from fulmen_interfaces import Callback, ModuleView, RunningStage, TrainerView, rank_zero_info
+from fulmen_interfaces import Callback, ModuleView, Problem, RunningStage, TrainerView, rank_zero_info
 
 _KEY = "pruning"
 
@@ -39,6 +40,8 @@ class ModelPruning(Callback):
     `make_pruning_permanent` checkpoints hold the pruned weights under their own names, and the module does when
     training ends. Masks and first values are in checkpoints too: a resumed run goes on as it would have. `verbose` is 1
     for the sparsity of the model and 2 for that of each layer.
+
+    Of callbacks that average weights, StochasticWeightAveraging goes with it, listed before it.
     """
 
     PARAMETER_NAMES: ClassVar[tuple[str, ...]] = ("weight", "bias")
@@ -84,6 +87,7 @@ class ModelPruning(Callback):
         self._targets, self._loaded, self._rewinds = [], {}, False
         if stage != "fit":
             return
+        refuse(self._wrong_company(trainer.callbacks))
         module = cast("nn.Module", pl_module)
         candidates = list(self._parameters_to_prune) or find_targets(module, self._parameter_names)
         self._targets = list(self.filter_parameters_to_prune(candidates))
@@ -167,6 +171,19 @@ class ModelPruning(Callback):
         for layer, name in self._targets:
             if layer in layers and f"{name}_mask" in layer._buffers:
                 prune.remove(layer, name)  # type: ignore[no-untyped-call]
+
+    def _wrong_company(self, callbacks: Sequence[Callback]) -> Iterator[Problem]:
+        """Yield problems with callbacks by which zeros would be lost."""
+        for one in callbacks:
+            if isinstance(one, WeightAveraging):
+                reason = "It keeps averages under the names of weights, which pruning changes."
+                remedy = f"Use StochasticWeightAveraging, or leave out {type(self).__name__}."
+                yield Problem("callbacks", type(one).__name__, reason, remedy)
+        position = callbacks.index(self) if self in callbacks else len(callbacks)
+        for one in callbacks[position:]:
+            if isinstance(one, StochasticWeightAveraging):
+                reason = f"It gives the module its average after {type(self).__name__} has made zeros permanent."
+                yield Problem("callbacks", type(one).__name__, reason, f"List it before {type(self).__name__}.")
 
     def _run(self, trainer: TrainerView) -> None:
         epoch = trainer.current_epoch
