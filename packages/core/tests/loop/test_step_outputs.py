@@ -151,16 +151,6 @@ def test_a_manual_step_returns_tensors_dicts_or_nothing(returned: Any, somebody_
         trainer(callbacks=[Looking()] if somebody_looks else []).fit(Manual(), loader(1))
 
 
-def test_the_outputs_are_empty_where_an_optimizer_step_never_asked_for_them() -> None:
-    class Lazy(Returning):
-        def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
-            pass
-
-    module = Lazy()
-    trainer().fit(module, loader(1))
-    assert module.outputs == [{}]
-
-
 @pytest.mark.parametrize("value", [None, 1, "text", object(), [torch.ones(2)]])
 def test_evaluation_steps_may_return_anything(value: Any) -> None:
     class Any_(Line):

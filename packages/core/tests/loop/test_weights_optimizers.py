@@ -9,6 +9,8 @@ from kernel_cases import Line, differences, loader, trainer, twins
 from torch import nn
 from torch.optim import LBFGS, SGD
 
+from fulmen_interfaces import ConfigurationError, ModuleError
+
 
 @pytest.mark.parametrize("max_iter", [1, 4])
 def test_lbfgs_calls_the_step_as_often_as_it_wants(max_iter: int) -> None:
@@ -97,6 +99,31 @@ def test_an_overridden_optimizer_step_that_does_not_step_leaves_gradients_unboun
             optimizer.zero_grad()
     assert differences(ours, theirs) == []
     assert Gathering.seen == norms
+
+
+@pytest.mark.parametrize("steps", [False, True])
+def test_an_overridden_optimizer_step_that_leaves_out_the_training_step_is_refused(steps: bool) -> None:
+    class Forgetting(Line):
+        def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+            if steps:
+                optimizer.step()
+
+    with pytest.raises(ModuleError, match=r"without its closure.*`optimizer\.step\(closure=optimizer_closure\)`"):
+        trainer().fit(Forgetting(), loader(1))
+
+
+@pytest.mark.parametrize(
+    ("bound", "argument"),
+    [((-1.0,), "gradient_clip_val"), (("much",), "gradient_clip_val"), ((1.0, "l2"), "gradient_clip_algorithm")],
+)
+def test_a_bound_on_gradients_that_is_none_is_refused(bound: Any, argument: str) -> None:
+    class Clipping(Line):
+        def configure_gradient_clipping(self, optimizer: Any, *given: Any) -> None:
+            self.clip_gradients(optimizer, *bound)
+
+    with pytest.raises(ConfigurationError) as caught:
+        trainer().fit(Clipping(), loader(1))
+    assert [problem.argument for problem in caught.value.problems] == [argument]
 
 
 def test_an_overridden_optimizer_step_may_warm_up_the_rate() -> None:

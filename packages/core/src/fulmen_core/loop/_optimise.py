@@ -18,7 +18,7 @@ from fulmen_core.loop._progress import FitProgress
 from fulmen_core.loop._steps import StepCall
 from fulmen_core.loop._window import AccumulationWindow
 from fulmen_core.module import LightningOptimizer, ToggledParameters
-from fulmen_interfaces import KeepsOwnGradients, PreparedModel
+from fulmen_interfaces import KeepsOwnGradients, ModuleError, PreparedModel
 
 
 class Optimisation(Protocol):
@@ -202,7 +202,7 @@ class AutomaticOptimisation:
             self._gradients.scale(self._optimizer, correction)
 
     def _step_by_closure(self, batch: Any, batch_idx: int) -> Any:
-        outputs: Any = {}
+        outputs: Any = None
 
         def closure() -> Tensor | None:
             nonlocal outputs
@@ -211,13 +211,19 @@ class AutomaticOptimisation:
                 outputs = self._backward(self._step(batch, batch_idx), batch_idx)
                 if self._window.varies:
                     self._mend_window()
-            return outputs.get("loss") if isinstance(outputs, dict) else None
+            loss: Tensor | None = outputs.get("loss")
+            return loss
 
         override = self._gradients.hooks.optimizer_step
         if override is None:
             self._gradients.finish_and_step(self._optimizer, closure)
         else:
             override(self._progress.epoch, batch_idx, self._wrapped, closure)
+        if outputs is None:
+            raise ModuleError(
+                "`optimizer_step` came back without its closure having run: there was no training step. Call "
+                "`optimizer.step(closure=optimizer_closure)`, or `optimizer_closure()` where no weights are to change."
+            )
         return outputs
 
 

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from fulmen_core.module._attached import AttachedModule
 from fulmen_core.module._optimizer import LightningOptimizer
 from fulmen_core.module._toggle import ToggledParameters
-from fulmen_interfaces import ClipAlgorithm, GradientClipping, ModuleError
+from fulmen_interfaces import ClipAlgorithm, ConfigurationError, GradientClipping, ModuleError, Problem
 
 
 class OptimisationMethods(AttachedModule):
@@ -99,7 +99,7 @@ class OptimisationMethods(AttachedModule):
         if gradient_clip_val is None:
             return
         wrapped = optimizer.optimizer if isinstance(optimizer, LightningOptimizer) else optimizer
-        clipping = GradientClipping(float(gradient_clip_val), ClipAlgorithm(gradient_clip_algorithm or "norm"))
+        clipping = _clipping(gradient_clip_val, gradient_clip_algorithm)
         self._attached("clip_gradients").clip_gradients(wrapped, clipping)
 
     def toggle_optimizer(self, optimizer: Optimizer | LightningOptimizer) -> None:
@@ -123,3 +123,16 @@ class OptimisationMethods(AttachedModule):
             yield
         finally:
             self.untoggle_optimizer(optimizer)
+
+
+def _clipping(limit: float, algorithm: str | None) -> GradientClipping:
+    """Raise ConfigurationError where this is no bound on gradients."""
+    if not isinstance(limit, (int, float)) or not limit >= 0:
+        reason = "It must be a number above 0, or None for no clipping."
+        raise ConfigurationError([Problem("gradient_clip_val", limit, reason, "For example gradient_clip_val=1.0.")])
+    if algorithm not in (None, *ClipAlgorithm):
+        remedy = "Leave it out to bound the norm."
+        raise ConfigurationError(
+            [Problem("gradient_clip_algorithm", algorithm, "It must be 'norm' or 'value'.", remedy)]
+        )
+    return GradientClipping(float(limit), ClipAlgorithm(algorithm or ClipAlgorithm.NORM))
