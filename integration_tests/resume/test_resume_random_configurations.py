@@ -51,12 +51,21 @@ def test_worker_processes_read_on_where_they_were(case: Case) -> None:
     assert report.exact, str(report)
 
 
-def test_several_processes_go_on_together() -> None:
-    """Each rank has data, random numbers and gradients of its own; the cut is in an open window."""
+@pytest.mark.parametrize(
+    ("case", "cut"),
+    [
+        (Case("an open window", accumulate=2, augment="torch", val_check_interval=2), 1),
+        (Case("validation is next", augment="python", batch_norm=True, metrics=True, val_check_interval=2), 2),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_several_processes_go_on_together(case: Case, cut: int) -> None:
+    """Each rank has data, random numbers, gradients and statistics of batch norm of its own."""
     pytest.importorskip("fulmen_strategy_ddp")
-    case = Case(accumulate=2, augment="torch", val_check_interval=2)
+    if case.metrics:
+        pytest.importorskip("torchmetrics")
     processes = {"accelerator": "cpu", "devices": 2, "strategy": "ddp_fork"}
     arguments = {**case.trainer_arguments(), **processes, "max_epochs": 1}
-    report = verify_resume(case.make_module, case.make_data, trainer_arguments=arguments, cuts=[1])
+    report = verify_resume(case.make_module, case.make_data, trainer_arguments=arguments, cuts=[cut])
     assert report.batches == 3
     assert report.exact, str(report)

@@ -12,6 +12,7 @@ from torch.utils.data import (
     DataLoader,
     DistributedSampler,
     IterableDataset,
+    Sampler,
     SequentialSampler,
     WeightedRandomSampler,
 )
@@ -162,10 +163,25 @@ def test_loaders_in_a_collection_are_parted_each() -> None:
     assert [batch["b"].item() for batch, *_ in second if batch["b"] is not None] == [1]
 
 
-def test_an_epoch_goes_on_in_the_same_order() -> None:
-    loader = DataLoader(range(20), batch_size=2, shuffle=True)  # type: ignore[arg-type]
+class Rotating(Sampler[int]):
+    """Begins further on every time, which it remembers without a generator."""
 
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __len__(self) -> int:
+        return 20
+
+    def __iter__(self) -> Iterator[int]:
+        self.times += 1
+        return iter([(number + 3 * self.times) % 20 for number in range(20)])
+
+
+@pytest.mark.parametrize("options", [{"shuffle": True}, {"sampler": Rotating}], ids=["shuffled", "remembering"])
+def test_an_epoch_goes_on_in_the_same_order(options: dict[str, Any]) -> None:
     def cursor(seed: int) -> TrainingCursor:
+        made = {name: value() if isinstance(value, type) else value for name, value in options.items()}
+        loader = DataLoader(range(20), batch_size=2, **made)  # type: ignore[arg-type]
         return TrainingCursor(Sharding(World(1, 2), seed).for_training(loader))
 
     whole = cursor(1)

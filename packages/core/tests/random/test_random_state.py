@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
+import os
 import random
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import numpy
@@ -114,6 +117,19 @@ def test_snapshots_tell_whether_anybody_drew() -> None:
         assert not before.same_as(Snapshot.take())
     first.restore()
     assert first.same_as(Snapshot.take())
+
+
+def drawn_under(state: Snapshot) -> tuple[float, ...]:
+    state.take_over()
+    return random.random(), numpy.random.rand(), torch.rand(1).item(), float(torch.initial_seed())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the process is forked: Python seeds it anew")
+def test_a_new_process_draws_what_the_one_that_started_it_would_have_drawn() -> None:
+    seed_all(5)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
+        found = pool.submit(drawn_under, Snapshot.take()).result()
+    assert found == (random.random(), numpy.random.rand(), torch.rand(1).item(), 5.0)
 
 
 class Owner:

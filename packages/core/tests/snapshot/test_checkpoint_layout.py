@@ -173,7 +173,7 @@ def test_our_own_key_holds_everything_else_that_decides_the_next_step(saved: Any
     assert own["window"] == {"divisor": 2}
     assert list(own["results"]) == ["callback", "logged", "progress", "unsent"]
     (rank,) = own["ranks"]
-    assert list(rank) == ["data", "validation", "records", "metrics", "gradients"]
+    assert list(rank) == ["data", "validation", "records", "metrics", "buffers", "gradients"]
     assert set(rank["gradients"]) == {name for name, _ in Module().named_parameters()}  # the window is open
     assert set(rank["data"]["random"]) >= {"python", "numpy", "torch"}
     assert (rank["data"]["epoch"], rank["data"]["batches_read"]) == (1, 3)

@@ -10,6 +10,8 @@ from torch.utils.data import DataLoader
 
 _SCALAR = (bool, int, float, str, type(None))
 _INTEGERS = "integers"
+_DEEPEST = 4
+"""Samplers within samplers that are looked at."""
 
 
 class Remembered:
@@ -46,16 +48,19 @@ class Remembered:
 
 
 def _parts(loader: object) -> Iterator[tuple[str, object]]:
-    batch_sampler = getattr(loader, "batch_sampler", None)
-    candidates = {
-        # A DataLoader itself remembers nothing, and who has a `state_dict` tells it there.
-        "loader": None if isinstance(loader, DataLoader) or hasattr(loader, "load_state_dict") else loader,
-        "dataset": getattr(loader, "dataset", None),
-        "sampler": getattr(loader, "sampler", None),
-        "batch_sampler": batch_sampler,
-        "batch_sampler.sampler": getattr(batch_sampler, "sampler", None),
-    }
-    yield from ((path, part) for path, part in candidates.items() if hasattr(part, "__dict__"))
+    # A DataLoader itself remembers nothing, and who has a `state_dict` tells it there.
+    itself = None if isinstance(loader, DataLoader) or hasattr(loader, "load_state_dict") else loader
+    candidates = [("loader", itself), ("dataset", getattr(loader, "dataset", None))]
+    for name in ("sampler", "batch_sampler"):
+        candidates += _chain(name, getattr(loader, name, None))
+    yield from ((path, part) for path, part in candidates if hasattr(part, "__dict__"))
+
+
+def _chain(path: str, sampler: object) -> Iterator[tuple[str, object]]:
+    """Yield a sampler and those from which it draws: a batch sampler's, and of several processes the user's own."""
+    while sampler is not None and path.count(".") < _DEEPEST:
+        yield path, sampler
+        path, sampler = f"{path}.sampler", getattr(sampler, "sampler", None)
 
 
 def _is_plain(value: object, *, scalar: bool = False) -> bool:

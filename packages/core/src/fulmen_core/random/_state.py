@@ -43,6 +43,12 @@ class Snapshot:
 
             numpy.random.set_state(dict(self.numpy))
 
+    def take_over(self) -> None:
+        """Let a new process draw what the one that took this would have drawn; devices are seeded as it was."""
+        self.restore()
+        torch.manual_seed(torch.initial_seed())  # also those of devices
+        self.restore()
+
     def plain(self) -> dict[str, Any]:
         """Return it as plain values and tensors."""
         return {"python": self.python, "torch": self.torch, "numpy": to_plain(self.numpy)}

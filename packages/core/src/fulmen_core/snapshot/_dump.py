@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fulmen_core.hparams import DATAMODULE_KEYS, MODULE_KEYS, dump_hyperparameters
 from fulmen_core.logging import training_records_state
 from fulmen_core.loop import Engine, Fit, Phase, Standing
+from fulmen_core.snapshot._buffers import own_buffers
 from fulmen_core.snapshot._elastic import read_per_step
 from fulmen_core.snapshot._gradients import are_reduced, parts_of
 from fulmen_core.snapshot._keys import FORMAT_VERSION, LIGHTNING_VERSION, OWN_KEY, SCALER_KEY, VERSION_KEY
@@ -105,6 +106,7 @@ def _rank_states(engine: Engine, fit: Fit, standing: Standing) -> dict[str, Any]
         "validation": standing.validation,
         "records": [] if between else training_records_state(engine.recorder, engine.module),
         "metrics": standing.metrics,
+        "buffers": {} if engine.shared is None else own_buffers(engine.module, engine.shared),
     }
 
 

@@ -14,6 +14,7 @@ from fulmen_core.checkpoint import StoredOptimizer, StoredState
 from fulmen_core.logging import restore_metric_states, restore_training_records
 from fulmen_core.loop import Counter, Engine, Fit, FitProgress, Phase, RunParts
 from fulmen_core.random import RandomStates
+from fulmen_core.snapshot._buffers import put_buffers
 from fulmen_core.snapshot._elastic import go_on_elsewhere
 from fulmen_core.snapshot._gradients import put_back, warn_of_lost_window
 from fulmen_core.snapshot._keys import FORMAT_VERSION, OWN_KEY, SCALER_KEY
@@ -192,6 +193,7 @@ def _put_back(engine: Engine, fit: Fit, own: Mapping[str, Any], mine: Mapping[st
     restore_metric_states(module, mine["metrics"])
     _put_back_shared(engine, fit, own)
     _put_back_gradients(engine, fit, own, engine.world.rank)
+    put_buffers(module, mine.get("buffers", {}))
     RandomStates(engine.accelerator).restore(mine["data"]["random"])
 
 

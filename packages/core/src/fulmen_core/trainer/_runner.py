@@ -19,6 +19,7 @@ from fulmen_core.data import DataSource, LightningDataModule
 from fulmen_core.logging import make_loggers
 from fulmen_core.loop import Terminated, on_device
 from fulmen_core.module import AttachedTrainer, LightningModule
+from fulmen_core.random import Snapshot
 from fulmen_core.resolver import RunPlan, is_interactive
 from fulmen_core.settings import configure, effective
 from fulmen_core.snapshot import dump, save_snapshot
@@ -107,7 +108,7 @@ class Runner:
         work: Callable[[World], Any] = partial(_RUNS[job.stage], self.parts, job)
         if self.plan.launcher is not None:  # which may let another process do the work
             self._choose_versions()
-            work = partial(self._work, job, os.getpid())
+            work = partial(self._work, job, os.getpid(), Snapshot.take())
         with _exit_codes():
             outcome = self._launcher.launch(work, self.plan.launch_settings)
         return outcome.bring(self.parts, job) if isinstance(outcome, Homecoming) else outcome
@@ -120,8 +121,13 @@ class Runner:
         """Leave out earlier runs: processes that a run starts need not know of them."""
         return {**vars(self), "session": None}
 
-    def _work(self, job: Job, home: int, world: World) -> Any:
-        """Run a job as one of its processes. Where that is not the caller's, rank zero sends home what came of it."""
+    def _work(self, job: Job, home: int, random: Snapshot, world: World) -> Any:
+        """Run a job as one of its processes. Where that is not the caller's, rank zero sends home what came of it.
+
+        New processes draw what the caller would have drawn: they start with random states of their own.
+        """
+        if os.getpid() != home:
+            random.take_over()
         result = _RUNS[job.stage](self.parts, job, world)
         if os.getpid() == home or self.session is None or not world.is_global_zero:
             return result
