@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import zipfile
 from pathlib import Path
 
-from process_tools import PATIENCE, end, start
+from process_tools import PATIENCE, end, environment, start
 
 TWO_RANKS = """
 import os
@@ -57,6 +58,21 @@ def test_once_the_program_runs_in_several_processes_they_do_what_others_would_be
     run = RUN.replace("main('ddp')", "main('ddp', 'ddp_spawn', 'ddp_fork')")
     (tmp_path / "script.py").write_text(TWO_RANKS + run)
     assert lines_of(start("script.py", cwd=tmp_path)) == ["ranks 0 1"] * 6
+
+
+def test_a_port_that_another_program_has_is_told(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(TWO_RANKS.replace("devices=2", "devices=1, num_nodes=2") + RUN)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        variables = environment(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, NODE_RANK=0)
+        program = start("script.py", cwd=tmp_path, env=variables)
+        try:
+            _, errors = program.communicate(timeout=PATIENCE)
+        finally:
+            end([program])
+    assert program.returncode == 1
+    assert f"Rank 0 cannot listen at 127.0.0.1:{port}" in errors
+    assert "Set MASTER_PORT to another port" in errors
 
 
 def test_a_result_that_cannot_come_home_is_told(tmp_path: Path) -> None:

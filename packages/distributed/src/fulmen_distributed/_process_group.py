@@ -23,7 +23,7 @@ from fulmen_distributed._guard import Guard, is_wanted
 from fulmen_distributed._guarded import GuardedCollectives
 from fulmen_distributed._parent import watch_parent
 from fulmen_distributed._rounds import is_elastic, of_this_round
-from fulmen_interfaces import Collectives, FulmenError, Placement, SingleProcessCollectives, World
+from fulmen_interfaces import Collectives, FulmenError, Placement, RankError, SingleProcessCollectives, World
 
 DEFAULT_TIMEOUT = timedelta(minutes=30)
 _FAREWELL = timedelta(seconds=3)
@@ -161,12 +161,30 @@ def _store(placement: Placement, timeout: timedelta) -> Store:
         if environment is not None:
             os.environ.setdefault("MASTER_ADDR", environment.main_address)
             os.environ.setdefault("MASTER_PORT", str(environment.main_port))
-        store, _, _ = next(rendezvous("env://", world.rank, world.size, timeout=timeout))
+        store = _store_by_variables(world, timeout)
         if is_elastic():
             watch_parent()  # without its agent a process is not part of the next round, but the others wait for it
             store = of_this_round(store, world, timeout)
         keep_store(store)
     return _stores[0]
+
+
+def _store_by_variables(world: World, timeout: timedelta) -> Store:
+    """Return the store at the place that the environment variables name."""
+    try:
+        store, _, _ = next(rendezvous("env://", world.rank, world.size, timeout=timeout))
+    except dist.DistError as error:
+        place, reason = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}", str(error).rstrip(" .\n")
+        if world.is_global_zero:
+            raise FulmenError(
+                f"Rank 0 cannot listen at {place}, where the others will look for it: {reason}. Set MASTER_PORT to "
+                "another port on all machines, or end the program that has this one."
+            ) from error
+        raise RankError(
+            f"Rank {world.rank} did not find rank 0 at {place}: {reason}. Look at what rank 0 printed, and whether "
+            "MASTER_ADDR and MASTER_PORT are the same on all machines and can be reached from this one."
+        ) from error
+    return store
 
 
 def abandon(error: BaseException | None = None) -> None:
