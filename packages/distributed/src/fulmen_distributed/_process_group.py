@@ -172,7 +172,7 @@ def _store(placement: Placement, timeout: timedelta) -> Store:
 def _store_by_variables(world: World, timeout: timedelta) -> Store:
     """Return the store at the place that the environment variables name."""
     try:
-        store, _, _ = next(rendezvous("env://", world.rank, world.size, timeout=timeout))
+        store: Store = next(rendezvous("env://", world.rank, world.size, timeout=timeout))[0]
     except dist.DistError as error:
         place, reason = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}", str(error).rstrip(" .\n")
         if world.is_global_zero:
