@@ -218,6 +218,26 @@ def test_a_parameter_without_dimensions_is_refused_by_name() -> None:
         fit(module, DeepSpeedStrategy())
 
 
+@pytest.mark.parametrize("offload", [False, True])
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_only_a_step_drops_gradients(stage: Literal[1, 2, 3], offload: bool) -> None:
+    class Clearing(Small):
+        def __init__(self) -> None:
+            super().__init__()
+            self.automatic_optimization = False
+
+        def training_step(self, batch: list[Tensor], batch_idx: int) -> None:  # type: ignore[override]
+            for _ in range(3):
+                self.manual_backward(self.layer(batch[0]).mean())
+                self.optimizers().zero_grad()  # type: ignore[union-attr]
+            self.optimizers().step()  # type: ignore[union-attr]
+
+    module = Clearing()
+    before = module.layer.weight.detach().clone()
+    fit(module, DeepSpeedStrategy(stage=stage, offload_optimizer=offload))
+    torch.testing.assert_close(module.layer.weight, before - 2 * 3 * 0.1)
+
+
 @pytest.mark.parametrize(
     ("strategy", "precision", "words"),
     [

@@ -24,10 +24,17 @@ class FragmentSums:
         self.reduced = stage == 2
 
     def clear(self) -> None:
-        """Empty what stays."""
+        """Empty what stays, also after a step that was left out, or a run's that failed."""
+        zero = self._zero
         self._hosts.clear()
-        for gradient in self._zero.accumulated_grads_in_cpu.values() if self._hosts else ():
+        for gradient in zero.accumulated_grads_in_cpu.values() if self._hosts else ():
             gradient.zero_()
+        for held in (zero.all_grad_tensors, zero.averaged_gradients):
+            held.update(dict.fromkeys(held))
+
+    def keep(self) -> None:
+        """Keep what is in the host's memory; the optimizer knows of nothing else."""
+        self._hosts.keep()
 
     def expect(self, *, alone: bool) -> None:
         """Offloaded gradients are added from the second pass on: let it be that, unless it is alone."""
@@ -40,6 +47,11 @@ class FragmentSums:
         else:
             self._zero.micro_step_id = 1
             self._engine._flush_coalesced_reduction_zero12(self._zero)
+
+    def wait(self) -> None:
+        """Wait for ZeRO's copies."""
+        if self._hosts:
+            self._zero._wait_for_offload_copies()
 
     def reopen(self, parts: Gradients) -> None:
         """Go on. In stage 1 what is reduced waits until what a rank adds is reduced, too."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fulmen_interfaces import ClipAlgorithm, GradientClipping
+from fulmen_interfaces import ClipAlgorithm, FulmenError, GradientClipping
 from fulmen_strategy_deepspeed._pieces import Pieces
 
 
@@ -54,6 +54,11 @@ def _by_group(zero: Any, stage: int) -> Iterator[list[Tensor]]:
     flats = zero.fp32_partitioned_groups_flat if stage == 3 else zero.single_partition_of_fp32_groups
     offloaded = is_offloaded(zero, stage)
     for number, flat in enumerate(flats):
+        if offloaded and flat.grad is None:
+            raise FulmenError(
+                "Gradients were to be clamped, multiplied or saved, but lie on NVMe drives. Clip them by their norm "
+                "and save where a step has just ended, or offload the optimizer to the host's memory."
+            )
         yield [flat.grad] if offloaded else list(zero.averaged_gradients[number])
 
 

@@ -22,12 +22,15 @@ def check_optimizers(optimizers: Sequence[Optimizer], config: Mapping[str, Any],
 
 
 def warn_of_slow_steps(optimizers: Sequence[Optimizer], config: Mapping[str, Any]) -> None:
-    """Say where an optimizer of DeepSpeed's does the same, but faster."""
-    if is_offloading(config) and any(type(one) in (torch.optim.Adam, torch.optim.AdamW) for one in optimizers):
-        rank_zero_warn(
-            "Optimizer states live in the host's memory, where torch's Adam steps slowly. "
-            "`deepspeed.ops.adam.DeepSpeedCPUAdam(...)` computes the same faster; it needs a C++ compiler."
-        )
+    """Say where an optimizer of DeepSpeed's computes the same, but faster."""
+    for optimizer in optimizers if is_offloading(config) else ():
+        if type(optimizer) in (torch.optim.Adam, torch.optim.AdamW):
+            decoupled = type(optimizer) is torch.optim.AdamW
+            rank_zero_warn(
+                f"The states of {type(optimizer).__name__} live in the host's memory, where torch steps slowly. "
+                f"`deepspeed.ops.adam.DeepSpeedCPUAdam(..., adamw_mode={decoupled})` computes the same faster; it "
+                "needs a C++ compiler."
+            )
 
 
 def is_offloading(config: Mapping[str, Any]) -> bool:

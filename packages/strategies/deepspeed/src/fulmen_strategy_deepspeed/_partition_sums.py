@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any, final
 
@@ -20,13 +20,20 @@ class PartitionSums:
     reduced = True
 
     def __init__(self, zero: Any, pieces: Pieces) -> None:
+        from deepspeed.accelerator import get_accelerator
+
         self._zero, self._pieces = zero, pieces
+        self._synchronize: Callable[[], None] = get_accelerator().synchronize
         self._hosts = HostGradients(zero.fp32_partitioned_groups_flat, offloaded=is_offloaded(zero, 3))
 
     def clear(self) -> None:
         """Empty what stays."""
         self._hosts.clear()
         self._zero.grad_partitions_flat_buffer.zero_()
+
+    def keep(self) -> None:
+        """Keep what is in the host's memory; the optimizer knows of nothing else."""
+        self._hosts.keep()
 
     def expect(self, *, alone: bool) -> None:
         """Let gradients be added, as from the second pass on."""
@@ -35,6 +42,11 @@ class PartitionSums:
     def finish(self) -> None:
         """Let offloaded gradients follow to the host; the others are in place."""
         self._zero.finalize_gradient_accumulation_boundary()
+
+    def wait(self) -> None:
+        """Wait for the device, where copies end on the host."""
+        if self._hosts:
+            self._synchronize()
 
     def reopen(self, parts: Gradients) -> None:
         """They are where they were."""

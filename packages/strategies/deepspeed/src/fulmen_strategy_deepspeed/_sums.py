@@ -21,12 +21,20 @@ class Sums(Protocol):
         """Let nothing be left of an earlier window: not every parameter gets a gradient in each."""
         ...
 
+    def keep(self) -> None:
+        """Take back what the optimizer's `zero_grad` took away: only a step ends a window."""
+        ...
+
     def expect(self, *, alone: bool) -> None:
         """Make ready for a backward pass, whose gradients are added; `alone`: the step follows, nothing came before."""
         ...
 
     def finish(self) -> None:
         """Make of them what the step reads."""
+        ...
+
+    def wait(self) -> None:
+        """Return when offloaded gradients have arrived: copies to the host need not be over when they are asked for."""
         ...
 
     def reopen(self, parts: Gradients) -> None:
@@ -55,7 +63,14 @@ class HostGradients:
         return bool(self._gradients)
 
     def clear(self) -> None:
-        """Set them to zero, and in their place: `zero_grad` of the optimizer may have taken them away."""
+        """Set them to zero."""
+        self.keep()
+        for gradient in self._gradients:
+            if gradient is not None:
+                gradient.zero_()
+
+    def keep(self) -> None:
+        """Put them in their place: `zero_grad` of the optimizer may have taken them away."""
         for flat, gradient in zip(self._flats, self._gradients, strict=True):
             if gradient is not None:
-                flat.grad = gradient.zero_()
+                flat.grad = gradient

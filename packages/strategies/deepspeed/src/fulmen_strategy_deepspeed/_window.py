@@ -65,10 +65,14 @@ class Window:
 
     def make_ready(self) -> None:
         """Let the step find what was added up. On all ranks; without gradients, or a second time, nothing happens."""
-        if self.filled and not self._ready:
+        if not self.filled:
+            return
+        self._sums.keep()
+        if not self._ready:
             self._engine.set_gradient_accumulation_boundary(True)
             self._sums.finish()
             self._ready = True
+        self._sums.wait()
 
     def multiply(self, factor: float) -> None:
         """Multiply all gradients."""
@@ -89,7 +93,7 @@ class Window:
         """Return copies: this rank's parts of the mean, flat and perhaps empty, or its own, whole. On all ranks."""
         if not self.filled:
             return {}
-        if self._mixed:
+        if self._ready or self._mixed:
             self.make_ready()
         return parts_of_step(self._zero, self._pieces, stage=self._stage) if self._ready else self._sums.get()
 
@@ -109,5 +113,6 @@ class Window:
         return self._pieces.places[parameter].of(whole).clone() if self._sums.reduced else whole
 
     def _reopen(self) -> None:
+        self.make_ready()
         self._sums.reopen(parts_of_step(self._zero, self._pieces, stage=self._stage))
         self._mixed = not self._sums.reduced
