@@ -41,7 +41,11 @@ def test_a_wrong_value_is_told_with_its_variable(monkeypatch):
     monkeypatch.setenv("FULMEN_TRAINER_MAX_EPOCHS", "many")
     with pytest.raises(ConfigurationError) as caught:
         check_settings()
-    assert caught.value.problems[0].argument == "FULMEN_TRAINER_MAX_EPOCHS"
+    (problem,) = caught.value.problems
+    assert (problem.argument, problem.remedy) == (
+        "FULMEN_TRAINER_MAX_EPOCHS",
+        "For example FULMEN_TRAINER_MAX_EPOCHS=10.",
+    )
 
 
 def test_a_misspelt_variable_is_no_silent_nothing(monkeypatch):

@@ -29,12 +29,7 @@ class Reading:
 
     def with_variables(self, problems: Iterable[Problem]) -> list[Problem]:
         """Return the problems; those with arguments from environment variables name the variable."""
-        return [
-            replace(problem, argument=variable_of(problem.argument))
-            if problem.argument in self.from_environment
-            else problem
-            for problem in problems
-        ]
+        return [_with_variable(one) if one.argument in self.from_environment else one for one in problems]
 
 
 def check_settings(**arguments: object) -> TrainerSettings:
@@ -59,6 +54,11 @@ def read_settings(arguments: Mapping[str, object], environment: Mapping[str, str
     reading = Reading(settings, (), frozenset(from_environment) - frozenset(arguments))
     told = reading.with_variables([*wrong, *conflicts(settings)])
     return replace(reading, problems=(*unknown, *told))
+
+
+def _with_variable(problem: Problem) -> Problem:
+    argument, variable = problem.argument, variable_of(problem.argument)
+    return replace(problem, argument=variable, remedy=problem.remedy.replace(f"{argument}=", f"{variable}="))
 
 
 def _validate(given: dict[str, object]) -> tuple[dict[str, Any], list[Problem]]:
