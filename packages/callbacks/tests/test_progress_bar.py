@@ -159,6 +159,21 @@ def test_standalone_evaluations_and_unknown_lengths(make_trainer: Any, module: A
     ]
 
 
+@pytest.mark.parametrize("stage", ["validation", "test", "predict"])
+def test_results_are_printed_below_the_bar_of_an_evaluation(stage: str, make_trainer: Any, module: Any) -> None:
+    screen = io.StringIO()
+    bar = RichProgressBar(console_kwargs={"force_terminal": True, "file": screen})
+    trainer = make_trainer(running_stage=RunningStage.TESTING, num_test_batches=[1], num_predict_batches=[1])
+    bar.setup(trainer, module, "validate" if stage == "validation" else stage)
+    getattr(bar, f"on_{stage}_start")(trainer, module)
+    getattr(bar, f"on_{stage}_batch_end")(trainer, module, None, None, 0)
+    getattr(bar, f"on_{stage}_end")(trainer, module)
+    assert screen.getvalue().endswith("\x1b[?25h")  # the cursor is back, and nothing is drawn any more
+    bar.print("results", file=screen)
+    bar.teardown(trainer, module, stage)
+    assert screen.getvalue().endswith("\x1b[?25hresults\n")
+
+
 def test_a_second_is_drawn_ten_times_whatever_the_steps_cost(make_trainer: Any, module: Any, fake_clock: Clock) -> None:
     bar = RecordingBar()
     trainer = make_trainer(max_epochs=1, num_training_batches=10_000)

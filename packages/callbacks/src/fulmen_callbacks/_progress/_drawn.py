@@ -42,6 +42,7 @@ class DrawnProgressBar(ProgressBar):
         self._evaluated = 0
         """Batches of the present evaluation."""
         self._epoch_is_open = False
+        self._fitting = False
 
     @property
     def refresh_rate(self) -> int:
@@ -82,6 +83,7 @@ class DrawnProgressBar(ProgressBar):
     def setup(self, trainer: TrainerView, pl_module: ModuleView, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
         self._module = pl_module
+        self._fitting = stage == "fit"
         self._end()
 
     def teardown(self, trainer: TrainerView, pl_module: ModuleView, stage: str) -> None:
@@ -142,8 +144,11 @@ class DrawnProgressBar(ProgressBar):
 
     def on_validation_end(self, trainer: TrainerView, pl_module: ModuleView) -> None:
         if trainer.running_stage is not RunningStage.SANITY_CHECKING:
-            self._close(Bar.VALIDATION, self._evaluated, keep=not self._epoch_is_open)
-            self._draw_again()
+            if self._fitting:
+                self._close(Bar.VALIDATION, self._evaluated, keep=not self._epoch_is_open)
+                self._draw_again()
+            else:
+                self._finish(Bar.VALIDATION)
 
     def on_test_start(self, trainer: TrainerView, pl_module: ModuleView) -> None:
         self._open(Bar.TEST, self.test_description, self.total_test_batches)
@@ -162,7 +167,7 @@ class DrawnProgressBar(ProgressBar):
             self._draw(Bar.TEST, self._evaluated)
 
     def on_test_end(self, trainer: TrainerView, pl_module: ModuleView) -> None:
-        self._close(Bar.TEST, self._evaluated, keep=True)
+        self._finish(Bar.TEST)
 
     def on_predict_start(self, trainer: TrainerView, pl_module: ModuleView) -> None:
         self._open(Bar.PREDICT, self.predict_description, self.total_predict_batches)
@@ -181,7 +186,7 @@ class DrawnProgressBar(ProgressBar):
             self._draw(Bar.PREDICT, self._evaluated)
 
     def on_predict_end(self, trainer: TrainerView, pl_module: ModuleView) -> None:
-        self._close(Bar.PREDICT, self._evaluated, keep=True)
+        self._finish(Bar.PREDICT)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the screen behind: a copy in another process has its own."""
@@ -220,6 +225,11 @@ class DrawnProgressBar(ProgressBar):
     def _close(self, bar: Bar, done: int, *, keep: bool) -> None:
         if self._painter is not None:
             self._painter.close(bar, done, self._metrics(), keep=keep)
+
+    def _finish(self, bar: Bar) -> None:
+        """End the bar of an evaluation that is a run of its own: its results are printed below it."""
+        self._close(bar, self._evaluated, keep=True)
+        self._end()
 
     def _metrics(self) -> Metrics:
         return {} if self._module is None else self.get_metrics(self.trainer, self._module)
