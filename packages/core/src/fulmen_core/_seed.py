@@ -111,7 +111,10 @@ def _checked(argument: str, value: object) -> int:
 
 def _device_in_use() -> str | None:
     """Return the accelerator's type if it is in use; asking others for their generators' state would start them."""
-    device = torch.accelerator.current_accelerator()  # that torch is built for: asking whether it is there may start it
+    try:
+        device = torch.accelerator.current_accelerator()  # that torch is built for: asking if it is there may start it
+    except RuntimeError:  # torch 2.6 asks, too, and says so where none is there
+        return None
     if device is None:
         return None
     started = getattr(torch.get_device_module(device), "is_initialized", torch.accelerator.is_available)
