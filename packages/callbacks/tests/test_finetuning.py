@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from torch import nn
 from torch.optim import lr_scheduler as schedules
 
 from fulmen_callbacks import BackboneFinetuning, BaseFinetuning
-from fulmen_interfaces import ConfigurationError, LRSchedulerConfig
+from fulmen_interfaces import ConfigurationError, LRSchedulerConfig, World
 
 
 class Net(nn.Module):
@@ -163,6 +164,16 @@ def test_a_module_without_backbone_is_refused(make_trainer: Any) -> None:
         BackboneFinetuning().setup(make_trainer(), nn.Linear(1, 1), "fit")  # type: ignore[arg-type]
     with pytest.raises(NotImplementedError, match="freeze_before_training"):
         BaseFinetuning().setup(make_trainer(), nn.Linear(1, 1), "fit")  # type: ignore[arg-type]
+
+
+def test_strategies_with_optimizers_of_their_own_are_warned_of(make_trainer: Any) -> None:
+    callback, trainer, net = BackboneFinetuning(0), make_trainer(world=World(size=2)), Net()
+    spec = SimpleNamespace(name="sharded", late_optimizers=False, writable_weights=True)
+    trainer.strategy = SimpleNamespace(spec=spec)
+    begin(callback, trainer, net)
+    with pytest.warns(UserWarning, match="after sharded had made its own"):
+        train(callback, trainer, net, 0, 1)
+    callback.on_after_backward(trainer, net)  # type: ignore[arg-type]
 
 
 def test_evaluations_freeze_nothing(make_trainer: Any) -> None:

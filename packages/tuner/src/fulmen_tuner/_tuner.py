@@ -67,8 +67,8 @@ class Tuner:
             update_attr: whether the suggestion is written into the module.
             attr_name: where it is written.
 
-        Returns None, with a warning, under `fast_dev_run`. Call it on every rank. Raises ConfigurationError and
-        ModuleError before anything is run.
+        Returns None, with a warning, under `fast_dev_run`. Call it on every rank. Raises ConfigurationError before
+        anything is run, and ModuleError where something cannot be copied, or no loss came back.
         """
         check_rates(method, dataloaders, min_lr=min_lr, max_lr=max_lr, num_training=num_training, mode=mode)
         subject = _subject(model, datamodule, {"train_dataloaders": train_dataloaders})

@@ -13,7 +13,7 @@ from fulmen_callbacks._finetuning._gradients import average_gradients
 from fulmen_callbacks._finetuning._layers import Modules
 from fulmen_callbacks._finetuning._schedules import follow, unknown_groups
 from fulmen_callbacks._pieces import is_in_pieces
-from fulmen_interfaces import Callback, ModuleView, TrainerView
+from fulmen_interfaces import Callback, ModuleView, SupportsStrategy, TrainerView, rank_zero_warn
 
 _GROUPS = "internal_optimizer_metadata"
 _TRAINABLE = "trainable"
@@ -149,15 +149,22 @@ class BaseFinetuning(Callback):
             optimizer.add_param_group({"params": parameters, "lr": rate})
 
     def _missed_by_wrappers(self, trainer: TrainerView, pl_module: ModuleView) -> list[nn.Parameter]:
-        """Return whole parameters that are trained since the model was wrapped: wrappers do not look again."""
+        """Return whole parameters that are trained since the model was wrapped, if their gradients are our affair."""
         if trainer.world.size == 1:
             return []
         parameters = cast("nn.Module", pl_module).named_parameters()
-        return [
+        missed = [
             parameter
             for name, parameter in parameters
             if parameter.requires_grad and name not in self._wrapped and not is_in_pieces(parameter)
         ]
+        if missed and isinstance(trainer, SupportsStrategy) and not trainer.strategy.spec.late_optimizers:
+            rank_zero_warn(
+                f"Layers were unfrozen after {trainer.strategy.spec.name} had made its own of the model and its "
+                "optimizers: it may not train them. Save a checkpoint and resume from it, so that it begins with them."
+            )
+            return []
+        return missed
 
     def _remember(self, trainer: TrainerView, pl_module: ModuleView) -> None:
         names = {id(parameter): name for name, parameter in cast("nn.Module", pl_module).named_parameters()}
