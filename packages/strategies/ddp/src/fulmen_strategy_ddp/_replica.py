@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from typing import Any, final
@@ -9,10 +10,11 @@ from typing import Any, final
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from fulmen_interfaces import ModuleError
+from fulmen_interfaces import ModuleError, Problem
 
 _UNFINISHED = "Expected to have finished reduction"
 """So torch begins to say that gradients of the step before are still awaited."""
+_OPTIONS = sorted(inspect.signature(DistributedDataParallel).parameters.keys() - {"module", "device_ids"})
 
 
 @final
@@ -71,3 +73,10 @@ class Replica(DistributedDataParallel):
             "DDPStrategy(find_unused_parameters=True), which looks for them in each step. Otherwise use them in the "
             "loss, or set their `requires_grad` to False."
         )
+
+
+def unknown_options(given: Mapping[str, Any]) -> list[Problem]:
+    """Return a problem for each option that DistributedDataParallel does not take, or not from users."""
+    reason = "Neither the strategy nor DistributedDataParallel takes it from users."
+    remedy = f"Leave it out, or write one of {', '.join(_OPTIONS)}."
+    return [Problem(name, value, reason, remedy) for name, value in given.items() if name not in _OPTIONS]

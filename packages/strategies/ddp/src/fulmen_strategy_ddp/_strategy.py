@@ -33,7 +33,7 @@ from fulmen_interfaces import (
     Problem,
     StrategySpec,
 )
-from fulmen_strategy_ddp._replica import Replica
+from fulmen_strategy_ddp._replica import Replica, unknown_options
 
 CommHook = Callable[[Any, GradBucket], Any]
 StartMethod = Literal["popen", "spawn", "fork", "forkserver"]
@@ -81,6 +81,7 @@ class DDPStrategy:
         if start_method not in _SPECS:
             reason = "Processes are started by popen, spawn, fork or forkserver."
             problems.append(Problem("start_method", start_method, reason, "Write one of them."))
+        problems += unknown_options(ddp_options)
         if problems:
             raise ConfigurationError(problems)
         self._spec = _SPECS[start_method]
