@@ -92,7 +92,7 @@ def _own_states(engine: Engine, fit: Fit, gradients: dict[str, Tensor]) -> dict[
         "window": fit.window.state_dict(),
         "read_per_step": read_per_step(fit.cursor.loader, engine.world.size),
         "results": engine.results.state_dict(),
-        "gradients_are_reduced": are_reduced(engine.prepared),
+        "gradients_are_reduced": are_reduced(engine.prepared, engine.module),
         "switches": {} if fit.switches is None else standing.switches.since(fit.switches),
         "ranks": engine.collectives.gather_objects({**_rank_states(engine, fit, standing), "gradients": gradients}),
     }

@@ -19,9 +19,12 @@ def parts_of(prepared: PreparedModel, module: nn.Module) -> dict[str, Tensor]:
     return {name: _local(one.grad) for name, one in module.named_parameters() if one.grad is not None}
 
 
-def are_reduced(prepared: PreparedModel) -> bool:
-    """Return whether what `parts_of` returned are parts of the mean over all processes, and not its own gradients."""
-    return isinstance(prepared, KeepsOwnGradients) and prepared.gradients_are_reduced
+def are_reduced(prepared: PreparedModel, module: nn.Module) -> bool:
+    """Return whether what `parts_of` returns are parts of the mean over all processes, and not its own gradients."""
+    if isinstance(prepared, KeepsOwnGradients):
+        return prepared.gradients_are_reduced
+    trained = [one for one in module.parameters() if one.requires_grad]
+    return bool(trained) and all(map(_is_in_a_row, trained))
 
 
 def put_back(
@@ -38,17 +41,15 @@ def put_back(
     """
     if not any(ranks):
         return False
-    own = None if reduced or are_reduced(prepared) else rank
+    own = None if reduced or are_reduced(prepared, module) else rank
     whole = WholeGradients(ranks, reduced=reduced, own=own)
     try:
         if isinstance(prepared, KeepsOwnGradients):
             prepared.load_gradients(whole)
-        elif not any(map(_is_dtensor, module.parameters())):
+        elif own is None:
             _set(module, whole)
-        elif own is not None:
-            _set_shards(module, ranks[own])
         else:
-            return False
+            _set(module, whole, as_parts=True)
     except ValueError:
         return False
     return True
@@ -87,42 +88,45 @@ def warn_of_lost_window() -> None:
     """Say that an accumulation window goes on without the gradients that it had."""
     rank_zero_warn(
         "The accumulation window that was open when the checkpoint was written goes on without the gradients that it "
-        "had: they are not in it, or they are parts of sharded tensors, which fit the same strategy in as many "
-        "processes only. Save right after a step, when no window is open."
+        "had: they are not in it, or they are parts that fit the same strategy in as many processes only. Save right "
+        "after a step, when no window is open."
     )
 
 
-def _set(module: nn.Module, whole: Mapping[str, Tensor]) -> None:
+def _set(module: nn.Module, gradients: Mapping[str, Tensor], *, as_parts: bool = False) -> None:
+    """Set whole gradients; or, of parameters that are DTensors, such parts as this process has of them."""
     parameters = dict(module.named_parameters())
     found: dict[str, Tensor] = {}
-    for name in whole:
-        parameter, gradient = parameters.get(name), whole[name]
-        if parameter is None or parameter.numel() != gradient.numel():
+    for name in gradients:
+        parameter, gradient = parameters.get(name), gradients[name]
+        if parameter is None or (_local(parameter) if as_parts else parameter).numel() != gradient.numel():
             raise ValueError(f"the gradient of {name} is of another parameter")
-        found[name] = gradient.reshape(parameter.shape).to(parameter.device, parameter.dtype)
+        found[name] = _like(parameter, gradient.to(parameter.device, parameter.dtype), as_part=as_parts)
     for name, gradient in found.items():
         parameters[name].grad = gradient
 
 
-def _set_shards(module: nn.Module, parts: Mapping[str, Tensor]) -> None:
-    """Set gradients of parameters that are DTensors, from parts as this process has them of the parameters."""
-    from torch.distributed.tensor import DTensor
+def _like(parameter: Any, gradient: Tensor, *, as_part: bool) -> Tensor:
+    if not _is_dtensor(parameter):
+        return gradient.reshape(parameter.shape)
+    from torch.distributed.tensor import DTensor, distribute_tensor
 
-    parameters: dict[str, Any] = dict(module.named_parameters())
-    if any(name not in parameters or _local(parameters[name]).shape != part.shape for name, part in parts.items()):
-        raise ValueError("the gradients are of other parts")
-    for name, part in parts.items():
-        parameter, part = parameters[name], part.to(parameters[name].device)
-        if _is_dtensor(parameter):
-            part = DTensor.from_local(
-                part, parameter.device_mesh, parameter.placements, shape=parameter.shape, stride=parameter.stride()
-            )
-        parameter.grad = part
+    mesh, placements, shape = parameter.device_mesh, parameter.placements, parameter.shape
+    if not as_part:
+        made = distribute_tensor(gradient.reshape(shape), mesh, placements, src_data_rank=None)
+        return made.to(parameter.device)  # the mesh's device need not be where parts are kept
+    local = gradient.reshape(_local(parameter).shape)
+    return DTensor.from_local(local, mesh, placements, shape=shape, stride=parameter.stride())
 
 
 def _local(tensor: Any) -> Tensor:
     local: Tensor = tensor.to_local() if _is_dtensor(tensor) else tensor
     return local
+
+
+def _is_in_a_row(tensor: Any) -> bool:
+    """Return whether the parts of a DTensor, flat and in the order of ranks, are the whole."""
+    return _is_dtensor(tensor) and tensor.device_mesh.ndim == 1 and tensor.placements[0].is_shard(0)
 
 
 def _is_dtensor(tensor: Any) -> bool:
