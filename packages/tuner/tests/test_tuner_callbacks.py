@@ -81,6 +81,17 @@ def test_a_subclass_searches_when_it_likes_and_the_fit_goes_on_with_what_it_foun
     assert rate == model.lr == curve.suggestion()
 
 
+def test_it_may_search_before_training_where_a_data_module_has_the_data():
+    class AtOnce(LearningRateFinder):
+        def on_fit_start(self, trainer, pl_module):
+            self.lr_find(trainer, pl_module)
+
+    finder, model = AtOnce(num_training_steps=60), seeded()
+    runner = trainer(callbacks=[finder])
+    runner.fit(model, datamodule=Data())
+    assert runner.optimizers[0].param_groups[0]["lr"] == model.lr == finder.optimal_lr.suggestion()
+
+
 def test_a_search_within_a_fit_leaves_no_trace():
     with_search, without = seeded(), seeded()
     finder = AtMilestones(1, num_training_steps=30, update_attr=False)

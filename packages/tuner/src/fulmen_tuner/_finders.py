@@ -58,7 +58,9 @@ class LearningRateFinder(Callback):
 
         The search begins with the weights of now; weights, data and counters of the fit stay as they are.
         """
-        self.optimal_lr = Tuner(trainer).lr_find(pl_module, trainer.train_dataloader, **self._options)
+        loader = trainer.train_dataloader  # None until training begins
+        data = {"datamodule": trainer.datamodule} if loader is None else {"train_dataloaders": loader}
+        self.optimal_lr = Tuner(trainer).lr_find(pl_module, **data, **self._options)
         suggested = None if self.optimal_lr is None else self.optimal_lr.suggestion()
         if suggested is not None and self._options["update_attr"]:
             for optimizer in trainer.optimizers:
