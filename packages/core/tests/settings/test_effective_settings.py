@@ -175,3 +175,18 @@ def test_times_are_kept():
     assert settings.max_time == timedelta(minutes=10)
     assert settings.val_check_interval == timedelta(minutes=2)
     assert settings.default_root_dir == "runs"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "once"),
+    [
+        ({}, True),
+        ({"val_check_interval": 1.0}, True),
+        ({"val_check_interval": "100 %"}, True),
+        ({"val_check_interval": 1}, False),
+        ({"val_check_interval": 0.5}, False),
+        ({"check_val_every_n_epoch": 2}, False),
+    ],
+)
+def test_whether_each_epoch_validates_once(arguments, once):
+    assert run(**arguments).validates_once_per_epoch == once

@@ -72,7 +72,8 @@ class EffectiveSettings:
     @property
     def validates_once_per_epoch(self) -> bool:
         """Whether each epoch validates once, at its end."""
-        return self.check_val_every_n_epoch == 1 and self.val_check_interval == 1.0
+        interval = self.val_check_interval  # 1 is every batch, 1.0 every epoch
+        return self.check_val_every_n_epoch == 1 and isinstance(interval, float) and interval == 1.0
 
 
 def effective(settings: TrainerSettings) -> EffectiveSettings:
