@@ -297,6 +297,30 @@ class LiteralStream(Literal):
         raise TypeError("no length")
 
 
+class CountsTwice(DataLoader[Any]):
+    """Like torchdata's loader over a stream without a state: what is read to come back counts as well."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.read = self.before = 0
+
+    def __iter__(self) -> Any:
+        self.read, before, self.before = self.before, self.before, 0
+        iterator = super().__iter__()
+        for _ in range(before):
+            next(iterator)
+            self.read += 1
+        for batch in iterator:
+            self.read += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"read": self.read}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.before = state_dict["read"]
+
+
 class Cursor(Stateful):
     """An endless stream that is its own iterator."""
 
@@ -385,6 +409,7 @@ UNSIZED: dict[str, Callable[[], Any]] = {
     "iterable": Repeated,
     "stateful": lambda: StatefulStream(5),
     "stateful, also at its end": lambda: LiteralStream(5),
+    "stateful over a stream without a state": lambda: CountsTwice(Stream(7), batch_size=2),
 }
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from fulmen_core.data._limits import length_of
 from fulmen_core.data._position import Draws, OwnState, PassedOver, Position
@@ -50,7 +50,7 @@ class Reader:
 
     def __init__(self, loader: Any, *, replay_workers: bool | None = None) -> None:
         self.loader = loader
-        self._stateful = loader if isinstance(loader, StatefulLoader) else None
+        self._stateful = loader if _comes_back_itself(loader) else None
         self.in_this_process = reads_in_this_process(loader)
         self.knows_length = not is_estimate(loader) and not math.isinf(length_of(loader))
         self._read_from: Iterable[Any] = loader  # or a twin, once persistent workers were started in mid-run
@@ -123,11 +123,14 @@ class Reader:
 
     def _leave(self, loader: StatefulLoader, state: Mapping[str, Any], *, exhausted: bool) -> None:
         """Have the loader go on from that state and leave it there, so that its next iteration begins anew."""
+        if isinstance(self.loader, DataLoader):
+            if exhausted:  # torchdata's goes to its end at once; without it, its first iterator would draw otherwise
+                self._touched = True
+                loader.load_state_dict(dict(state))
+                iter(self.loader)
+            return
         self._touched = True
         loader.load_state_dict(dict(state))
-        if isinstance(self.loader, DataLoader):
-            iter(self.loader)  # torchdata's goes there at once; if that is its end, a new iterator would draw otherwise
-            return
         batch = next(iter(self._read_from), _END)  # a generator does not go there before it is asked
         if exhausted and batch is not _END:  # it had begun anew already
             loader.load_state_dict(dict(state))
@@ -221,6 +224,19 @@ class Reader:
         if draws and warm:
             rank_zero_warn(_PERSISTENT_DRAWS)
         return draws
+
+
+def _comes_back_itself(loader: Any) -> TypeGuard[StatefulLoader]:
+    """Whether to leave it to the loader to find its position again.
+
+    Over a stream without a state of its own, torchdata's can but read again, and counts what it reads so twice.
+    """
+    reads_again = (
+        isinstance(loader, DataLoader)
+        and isinstance(loader.dataset, IterableDataset)
+        and not hasattr(loader.dataset, "state_dict")
+    )
+    return isinstance(loader, StatefulLoader) and not reads_again
 
 
 def _check_length(read: int, wanted: int) -> None:
