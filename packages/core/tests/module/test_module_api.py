@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import warnings
 from typing import Any, ClassVar
 
 import pytest
@@ -192,6 +193,35 @@ def test_an_optimizer_as_users_get_it_is_the_optimizer_and_counts() -> None:
     module = Manual()
     trainer().fit(module, loader(2))
     assert set(module.seen.values()) == {True}
+
+
+def test_an_optimizer_as_users_get_it_passes_for_its_class() -> None:
+    class Scheduled(Line):
+        def __init__(self) -> None:
+            super().__init__()
+            self.automatic_optimization = False
+            self.seen: list[Any] = []
+
+        def on_train_start(self) -> None:
+            optimizer = self.optimizers()
+            self.seen += [isinstance(optimizer, kind) for kind in (torch.optim.SGD, torch.optim.LBFGS)]
+            self.scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
+
+        def training_step(self, batch: Any, batch_idx: int) -> None:
+            optimizer = self.optimizers()
+            optimizer.zero_grad()
+            self.manual_backward(self.loss(batch))
+            self.seen.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            self.scheduler.step()
+
+    module = Scheduled()
+    fitted = trainer()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the scheduler would complain of optimizers that it does not see step
+        fitted.fit(module, loader(3))
+    assert module.seen == [True, False, 0.1, 0.05, 0.025]
+    assert fitted.global_step == 3
 
 
 def test_toggling_twice_and_untoggling_without_are_harmless() -> None:

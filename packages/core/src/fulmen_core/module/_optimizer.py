@@ -23,7 +23,8 @@ class StepFunction(Protocol):
 class LightningOptimizer:
     """What `self.optimizers()` returns: steps through precision and strategy, and counts.
 
-    Everything else (`zero_grad`, `param_groups`, `state`, ...) is the wrapped optimizer's.
+    Everything else (`zero_grad`, `param_groups`, `state`, ...) is the wrapped optimizer's. It passes for an instance of
+    that one's class, too: schedulers take it, and `isinstance(optimizer, torch.optim.LBFGS)` tells what it is.
     """
 
     def __init__(
@@ -38,6 +39,10 @@ class LightningOptimizer:
         self._step = step
         self._siblings = siblings
         self._no_sync = no_sync
+
+    @property  # type: ignore[misc]  # nobody assigns it
+    def __class__(self) -> type:
+        return type(self.__dict__["optimizer"])
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Step once; `closure`, where the optimizer wants one, computes the loss and its gradients anew."""
