@@ -104,6 +104,39 @@ def test_a_search_within_a_fit_leaves_no_trace():
     assert with_search.lr == 0.01
 
 
+def test_a_size_that_is_found_within_a_fit_is_that_of_the_next_loaders():
+    class AtEpochOne(BatchSizeFinder):
+        def on_fit_start(self, trainer, pl_module): ...
+
+        def on_train_epoch_start(self, trainer, pl_module):
+            if trainer.current_epoch == 1:
+                self.scale_batch_size(trainer, pl_module)
+
+    finder, model = AtEpochOne(max_val=16), seeded(Limited)
+    trainer(callbacks=[finder], max_epochs=3, reload_dataloaders_every_n_epochs=1).fit(model)
+    assert finder.optimal_batch_size == model.batch_size == 16
+    assert model.seen == [4] * 100 + [16] * 12 + [200 % 16]
+
+
+@pytest.mark.parametrize("stage", ["validate", "test", "predict"])
+def test_a_search_within_an_evaluation_finds_what_the_one_before_it_found(stage):
+    class Again(BatchSizeFinder):
+        found = None
+
+        def on_fit_start(self, trainer, pl_module): ...
+
+        def on_validation_start(self, trainer, pl_module):
+            self.found = self.optimal_batch_size
+            self.optimal_batch_size = None
+            self.scale_batch_size(trainer, pl_module)
+
+        on_test_start = on_predict_start = on_validation_start
+
+    finder, model = Again(), seeded(Loaded)
+    getattr(trainer(callbacks=[finder]), stage)(model)
+    assert finder.found == finder.optimal_batch_size == model.batch_size == 16
+
+
 def test_the_batch_size_comes_before_the_rate_where_it_is_listed_first():
     sizes, rates = BatchSizeFinder(max_val=16), LearningRateFinder(num_training_steps=30)
     model = seeded(Limited)

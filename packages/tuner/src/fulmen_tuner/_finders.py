@@ -76,6 +76,8 @@ class BatchSizeFinder(Callback):
 
     The search takes place before the run begins, so that loaders are made with what was found. Its arguments are those
     of `Tuner.scale_batch_size`.
+
+    A subclass that overrides `on_fit_start` chooses the moments of a fit itself, and calls `scale_batch_size` in them.
     """
 
     order: ClassVar[CallbackOrder] = CallbackOrder.TUNER
@@ -106,6 +108,19 @@ class BatchSizeFinder(Callback):
     def tune(self, trainer: Trainer, pl_module: LightningModule, stage: str, data: Mapping[str, Any]) -> None:
         """Search."""
         self._asked = True
+        if stage != "fit" or type(self).on_fit_start is BatchSizeFinder.on_fit_start:
+            self._search(trainer, pl_module, stage, data)
+
+    def scale_batch_size(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Search in the middle of a run. Loaders that are made from then on have the size that is found.
+
+        These are the next run's, or the next epoch's with `Trainer(reload_dataloaders_every_n_epochs=1)`.
+        """
+        stage = trainer.state.fn
+        if stage is not None:
+            self._search(trainer, pl_module, stage.value, {"datamodule": trainer.datamodule})
+
+    def _search(self, trainer: Trainer, pl_module: LightningModule, stage: str, data: Mapping[str, Any]) -> None:
         options: dict[str, Any] = {**self._options, "method": stage}
         self.optimal_batch_size = Tuner(trainer).scale_batch_size(pl_module, **data, **options)
 
