@@ -93,6 +93,12 @@ class OneIsKilled(Net):
             os.kill(os.getpid(), 9)  # rank 1 parts here
 
 
+class AllAreSlow(Net):
+    def odd(self, batch_idx: int) -> None:
+        if batch_idx == 2:
+            time.sleep(9)  # such as for the disk
+
+
 KINDS = {
     "one gathers": OneGathers,
     "one saves": OneSaves,
@@ -104,6 +110,7 @@ KINDS = {
     "one is killed": OneIsKilled,
     "one validates": Net,
     "other sources": Sources,
+    "all are slow": AllAreSlow,
     "nothing": Net,
 }
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from types import FrameType, TracebackType
 
 _LIBRARIES = {"torch", "torchmetrics", "deepspeed", "fairscale", "fulmen"} | set(sys.stdlib_module_names)
@@ -65,18 +66,23 @@ class Site:
 
 
 def waits_for_others(frame: FrameType | None) -> bool:
-    """Return whether a thread at that place is in an operation of several processes."""
-    return any(_module(one).startswith(_WAITING) for one in _outwards(frame))
+    """Return whether a thread at that place is in an operation of several processes, not in a step called by one."""
+    return any(_module(one).startswith(_WAITING) for one in _within_libraries(frame))
 
 
 def may_wait_for_others(frame: FrameType | None) -> bool:
     """Return whether a thread at that place is in such an operation, or where gradients may be sent around."""
-    return waits_for_others(frame) or any(one.f_code.co_name == _BACKWARD for one in _outwards(frame))
+    return waits_for_others(frame) or any(one.f_code.co_name == _BACKWARD for one in _within_libraries(frame))
 
 
 def fingerprint(frame: FrameType | None) -> tuple[tuple[int, int], ...]:
     """Return what changes as soon as the thread goes on."""
     return tuple((id(one), one.f_lasti) for one in _outwards(frame))
+
+
+def _within_libraries(frame: FrameType | None) -> Iterator[FrameType]:
+    """Return the frames that are further in than the innermost line of the user's."""
+    return takewhile(lambda one: _is_library(_module(one)), _outwards(frame))
 
 
 def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
