@@ -99,11 +99,7 @@ class Position:
 
     def plain(self) -> dict[str, Any]:
         """Return it as plain values and tensors."""
-        draws = {name: None if value is None else value.plain() for name, value in self._draws().items()}
-        return {**vars(self), **draws}
-
-    def _draws(self) -> dict[str, Draws | None]:
-        return {"start": self.start, "first": self.first}
+        return {**vars(self), "start": self.start and self.start.plain(), "first": self.first and self.first.plain()}
 
     @classmethod
     def from_plain(cls, state: Mapping[str, Any]) -> Position:

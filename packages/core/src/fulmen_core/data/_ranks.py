@@ -123,10 +123,6 @@ class Lockstep:
         """Let the batch count for its share of those that all ranks train now."""
         self._ranks.weigh(self._ranks.size / self._active if here else 0.0)
 
-    def leave(self) -> None:
-        """End the epoch."""
-        self._ranks.weigh(1.0)
-
     def nothing_to_train(self, hook: str) -> DataError:
         """Return the error of an epoch without a batch; all ranks raise it."""
         lacking = self._ranks.size - self._active
@@ -135,15 +131,14 @@ class Lockstep:
             f" least one. Give every rank some data. {'' if self.repeats else _REMEDY}".rstrip()
         )
 
-    def advance(self, number: int, *, here: bool) -> bool:
-        """Agree on batch `number`, of which this rank has one or not; return whether it is trained."""
+    def advance(self, number: int, *, here: bool) -> None:
+        """Agree on batch `number`, of which this rank has one or not."""
         if self._lengths is not None:
             self._active = sum(length > number for length in self._lengths)
         else:
             flag = torch.tensor([float(here)])
             self._active = round(self._ranks.collectives.all_reduce(flag, ReduceOp.SUM).item())
             self._tell(number)
-        return self.goes_on()
 
     def _tell(self, number: int) -> None:
         if self._warned or self.repeats or not 0 < self._active < self._ranks.size:
