@@ -12,7 +12,7 @@ from resume_cases import Case
 
 import fulmen_core as L
 from fulmen_callbacks import EarlyStopping, ModelCheckpoint, OnExceptionCheckpoint
-from fulmen_core import Trainer
+from fulmen_core import AsyncCheckpointIO, Trainer
 from fulmen_interfaces import Callback
 from fulmen_testing import FakeLogger
 
@@ -220,3 +220,14 @@ def test_the_newest_of_a_remote_store_is_found(save_last: Any, tmp_path: Path) -
     names = [Path(path).name for path in fsspec.filesystem("memory").ls(f"/{tmp_path.name}/kept", detail=False)]
     assert sorted(names) == sorted(["last.ckpt", Path(first.checkpoint_callback.best_model_path).name])
     assert train(3, "last").global_step == first.global_step // 2 * 3
+
+
+def test_a_link_to_what_is_still_being_written_leads_there_in_the_end(tmp_path: Path) -> None:
+    case, folder = Case(max_epochs=2), tmp_path / "kept"
+    keeper = ModelCheckpoint(dirpath=folder, save_last="link", every_n_train_steps=1)
+    arguments = {**case.trainer_arguments(), "enable_checkpointing": True, "logger": False}
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "default_root_dir": tmp_path}
+    trainer = Trainer(**arguments, **quiet, callbacks=[keeper], plugins=[AsyncCheckpointIO()])
+    trainer.fit(case.make_module(), *case.make_data())
+    assert sorted(path.name for path in folder.iterdir()) == sorted([Path(keeper.best_model_path).name, "last.ckpt"])
+    assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == trainer.global_step

@@ -60,11 +60,12 @@ def same(path: str, other: str) -> bool:
 def link(target: str, name: str) -> None:
     """Make `name` a relative link to `target`, in place of whatever was there; a copy where links are impossible.
 
-    Where a file or link had that name, one has it at every moment.
+    Where a file or link had that name, one has it at every moment. The target may still be on its way to the disk.
     """
     if os.path.isdir(name) and not os.path.islink(name):
         shutil.rmtree(name)
     folder, file = os.path.split(name)
+    os.makedirs(folder, exist_ok=True)
     new = os.path.join(folder, f".{file}.{secrets.token_hex(4)}.tmp")
     try:
         os.symlink(os.path.relpath(target, folder), new)
