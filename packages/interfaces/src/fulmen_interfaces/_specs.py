@@ -35,6 +35,8 @@ class CallbackSpec(PluginSpec[Callback]):
     """A callback. One that plays a role is made by default where the user gave none of that role."""
 
     role: CallbackRole | None = None
+    automatic: bool = False
+    """Whether every Trainer gets one, unless the user gave one of its class, or the run is barebones."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -137,7 +137,7 @@ class StochasticWeightAveraging(Callback):
         return {
             "n_averaged": 0 if average is None else average.count,
             "latest_update_epoch": self._latest_update_epoch,
-            "scheduler_state": None if self._scheduler is None else self._scheduler.state_dict(),
+            "scheduler_state": None if self._scheduler is None else _plain_state(self._scheduler),
             "average_model_state": None if average is None or average.count == 0 else average.values(),
         }
 
@@ -185,6 +185,11 @@ def _once(trainer: TrainerView) -> Iterable[Any] | None:
     batches = iter(trainer.training_batches())
     first = list(zip(range(1), batches, strict=False))
     return chain((batch for _, batch in first), batches) if first else None
+
+
+def _plain_state(scheduler: SWALR) -> dict[str, Any]:
+    """Return the scheduler's state without its functions, which torch 2.6 has in it and no checkpoint may hold."""
+    return {name: value for name, value in scheduler.state_dict().items() if not callable(value)}
 
 
 def _agree(layers: Iterable[_BatchNorm], trainer: TrainerView) -> None:

@@ -23,7 +23,7 @@ _INSTALL = "`pip install fulmen-callbacks` brings one."
 
 
 def make_callbacks(settings: TrainerSettings, run: EffectiveSettings, catalogue: Catalogue) -> list[Callback]:
-    """Return the callbacks that were given, and the defaults of the roles that they leave open."""
+    """Return the callbacks that were given, the defaults of the roles that they leave open, and what all runs get."""
     callbacks = list(settings.callbacks)
     problems: list[Problem] = []
     for role, argument, asked, enabled in (
@@ -49,6 +49,8 @@ def make_callbacks(settings: TrainerSettings, run: EffectiveSettings, catalogue:
             callbacks.append(timer)
     if problems:
         raise ConfigurationError(problems)
+    if not run.barebones:
+        callbacks += _automatic(catalogue, {type(one) for one in callbacks})
     return callbacks
 
 
@@ -70,6 +72,11 @@ def with_module_callbacks(callbacks: Sequence[Callback], module: LightningModule
 def _default(catalogue: Catalogue, role: CallbackRole, **arguments: Any) -> Callback | None:
     spec = next((spec for spec in catalogue.specs(CALLBACKS) if spec.role is role), None)
     return None if spec is None else spec.create(**arguments)
+
+
+def _automatic(catalogue: Catalogue, given: set[type[Callback]]) -> list[Callback]:
+    made = [spec.create() for spec in catalogue.specs(CALLBACKS) if spec.automatic]
+    return [one for one in made if type(one) not in given]
 
 
 def make_profiler(wanted: str | Profiler | None, catalogue: Catalogue) -> Profiler | None:
