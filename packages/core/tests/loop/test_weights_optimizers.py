@@ -249,3 +249,31 @@ def test_without_an_optimizer_the_steps_run_and_a_warning_says_so() -> None:
     with pytest.warns(UserWarning, match="returned no optimizer"):
         fitted.fit(ours, loader(3))
     assert (ours.batches, fitted.global_step, differences(ours, untouched)) == (3, 0, [])
+
+
+def test_gradients_that_a_closure_computes_by_hand_are_shown_before_they_step() -> None:
+    seen: list[float] = []
+
+    class Closing(Line):
+        def __init__(self) -> None:
+            super().__init__()
+            self.automatic_optimization = False
+
+        def training_step(self, batch: Any, batch_idx: int) -> None:
+            optimizer = self.optimizers()
+            optimizer.zero_grad()
+
+            def closure() -> Any:
+                loss = self.loss(batch)
+                self.manual_backward(loss)
+                self.expected = self.layer.weight.grad.sum().item()
+                return loss
+
+            optimizer.step(closure=closure)
+            assert seen[-1] == self.expected
+
+        def on_before_optimizer_step(self, optimizer: Any) -> None:
+            seen.append(self.layer.weight.grad.sum().item())
+
+    trainer().fit(Closing(), loader(2))
+    assert len(seen) == 2

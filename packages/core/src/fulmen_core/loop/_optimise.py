@@ -159,7 +159,6 @@ class AutomaticOptimisation:
         self._keep_outputs = gradients.hooks.keep_outputs or self._by_closure
         # Where nobody sees the moment, memory is freed before the forward pass takes its own.
         self._clears_first = gradients.hooks.zero_grad_unseen and not self._by_closure
-        optimizer.step_through(gradients.finish_and_step)
 
     def __call__(self, batch: Any, batch_idx: int) -> Any:
         """Run one batch within the present window."""

@@ -48,10 +48,6 @@ class LightningOptimizer:
         """Step once; `closure`, where the optimizer wants one, computes the loss and its gradients anew."""
         return self._step(self.optimizer, closure)
 
-    def step_through(self, step: StepFunction) -> None:
-        """Step in another way from now on. Called by the engine."""
-        self._step = step
-
     @contextmanager
     def toggle_model(self, sync_grad: bool = True) -> Iterator[None]:
         """Inside, only this optimizer's parameters require gradients; without `sync_grad` ranks keep theirs."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch.optim import Optimizer
-
 from fulmen_core.data import EvaluationData, TrainingCursor
 from fulmen_core.loop import (
     AccumulationWindow,
@@ -39,9 +37,9 @@ def assemble_fit(engine: Engine, link: ModuleLink, cursor: TrainingCursor, valid
     settings, progress = engine.settings, engine.progress
     automatic = engine.module.automatic_optimization
     window = AccumulationWindow(progress, settings.accumulate_grad_batches if automatic else 1, cursor.num_batches)
-    gradients = GradientSteps(engine.prepared, _hooks(engine, cursor), progress, engine.profiling)
+    gradients = GradientSteps(engine.prepared, _hooks(engine, cursor, automatic=automatic), progress, engine.profiling)
     link.gradients = gradients
-    link.optimizers = _wrapped(engine, gradients, automatic=automatic)
+    link.optimizers = _wrapped(engine, gradients)
     link.scheduler_configs = engine.scheduler_configs
     optimise = _automatic(engine, link, gradients, window) if automatic else _manual(engine, gradients)
     return Fit(
@@ -74,7 +72,7 @@ def assemble_fit(engine: Engine, link: ModuleLink, cursor: TrainingCursor, valid
     )
 
 
-def _hooks(engine: Engine, cursor: TrainingCursor) -> OptimiserHooks:
+def _hooks(engine: Engine, cursor: TrainingCursor, *, automatic: bool) -> OptimiserHooks:
     hooks = engine.hooks
     before_zero_grad, zero_grad = hooks.both(Hook.ON_BEFORE_ZERO_GRAD), _if_overridden(engine, Hook.OPTIMIZER_ZERO_GRAD)
     return OptimiserHooks(
@@ -82,7 +80,7 @@ def _hooks(engine: Engine, cursor: TrainingCursor) -> OptimiserHooks:
         before_backward=hooks.both(Hook.ON_BEFORE_BACKWARD),
         after_backward=hooks.both(Hook.ON_AFTER_BACKWARD),
         before_optimizer_step=hooks.both(Hook.ON_BEFORE_OPTIMIZER_STEP),
-        clip=_clip(engine),
+        clip=_clip(engine) if automatic else nothing,
         zero_grad=zero_grad,
         backward=cursor.weighted(_if_overridden(engine, Hook.BACKWARD), engine.prepared.backward),
         optimizer_step=_if_overridden(engine, Hook.OPTIMIZER_STEP),
@@ -111,18 +109,12 @@ def _bounded(clip: Any, clipping: GradientClipping) -> Any:
     return lambda optimizer: clip(optimizer, clipping)
 
 
-def _wrapped(engine: Engine, gradients: GradientSteps, *, automatic: bool) -> list[LightningOptimizer]:
-    """Return the optimizers as users get them; under manual optimisation their `step` runs the hooks before it."""
-
-    def step(optimizer: Optimizer, closure: Any) -> Any:
-        if not automatic:
-            engine.prepared.unscale_gradients(optimizer)
-            gradients.hooks.before_optimizer_step(optimizer)
-        return gradients.step(optimizer, closure)
-
-    optimizers = list(engine.prepared.optimizers)
+def _wrapped(engine: Engine, gradients: GradientSteps) -> list[LightningOptimizer]:
+    """Return the optimizers as users get them; their `step` runs the hooks before it."""
+    optimizers, no_sync = list(engine.prepared.optimizers), engine.prepared.no_sync
     return [
-        LightningOptimizer(one, step=step, siblings=optimizers, no_sync=engine.prepared.no_sync) for one in optimizers
+        LightningOptimizer(one, step=gradients.finish_and_step, siblings=optimizers, no_sync=no_sync)
+        for one in optimizers
     ]
 
 
