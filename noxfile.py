@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
@@ -188,6 +189,18 @@ def long(session: nox.Session) -> None:
     pytest(session, "integration_tests", *[f"--ignore={folder}" for folder in elsewhere], "-m", "long")
 
 
+@nox.session(python="3.10", requires=["wheels"])
+def lowest(session: nox.Session) -> None:
+    """The oldest Python, torch and libraries that are promised. pip's torch brings gigabytes of CUDA."""
+    tested = [one for one in DISTRIBUTIONS if one.name in brought_by("fulmen") and one.id != "strategies/fsdp"]
+    for_tests = {line for one in tested for line in one.requires_for_tests}
+    oldest = WHEELS / "lowest.txt"
+    oldest.write_text("".join(sorted(lower_bounds(line for one in tested for line in one.requires))))
+    session.install("-c", str(oldest), "-c", str(OUR_WHEELS), "fulmen", *sorted(for_tests), *TEST_TOOLS)
+    for one in tested:  # but FSDP, for which torch 2.6 needs a GPU
+        pytest(session, one.folder / "tests")
+
+
 @nox.session(requires=["base", "wheels"])
 @nox.parametrize("backend", ["cpu", "cuda", "mps", "sim"])
 def matrix(session: nox.Session, backend: str) -> None:
@@ -239,6 +252,24 @@ def needs_torch(requirements: list[str]) -> bool:
     """Whether torch is among the requirements, or among those of our distributions that are."""
     names = [Requirement(line).name for line in requirements]
     return "torch" in names or any(needs_torch(BY_NAME[name].requires) for name in names if name in BY_NAME)
+
+
+def brought_by(name: str) -> set[str]:
+    """The distributions of ours that come with one of them, itself included."""
+    required = {Requirement(line).name for line in BY_NAME[name].requires} & BY_NAME.keys()
+    return {name}.union(*map(brought_by, required))
+
+
+def lower_bounds(requirements: Iterable[str]) -> set[str]:
+    """Constraints to the oldest versions that requirements of others' distributions allow."""
+    parsed = [Requirement(line) for line in requirements]
+    return {
+        f"{one.name}=={bound.version}\n"
+        for one in parsed
+        if one.name not in BY_NAME
+        for bound in one.specifier
+        if bound.operator == ">="
+    }
 
 
 def lend_base(session: nox.Session) -> None:

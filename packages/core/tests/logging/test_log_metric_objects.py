@@ -193,3 +193,18 @@ def test_numbers_may_be_logged_beside_metrics() -> None:
             return super().training_step(batch, batch_idx)
 
     assert rounded(fit(Mixed()).callback_metrics) == {"number": 5, "m": 2}
+
+
+def test_a_run_of_one_process_asks_no_others_although_an_earlier_run_joined_them() -> None:
+    asked: list[Any] = []
+    store = torch.distributed.HashStore()
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        module = Metered(on_epoch=True)
+        module.mean.dist_sync_fn = module.val_mean.dist_sync_fn = lambda *given, **named: asked.append(given)
+        run = trainer()
+        run.fit(module, loader(3), loader(2))
+    finally:
+        torch.distributed.destroy_process_group()
+    assert asked == []
+    assert rounded(run.callback_metrics) == {"m": 1.0, "m_step": 2.0, "m_epoch": 1.0, "v": 100.5}

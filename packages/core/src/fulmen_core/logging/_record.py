@@ -123,11 +123,14 @@ class Record:
             self.last = as_value(self.options.name, value, keep_graph=self.options.enable_graph)
             self.fresh = self.live = True
 
-    def take_epoch_value(self) -> Value:
-        """Return the epoch's value and start anew; a metric is left to `Results.reset_metrics`."""
+    def take_epoch_value(self, *, alone: bool = True) -> Value:
+        """Return the epoch's value and start anew; a metric is left to `Results.reset_metrics`.
+
+        A metric computes over all processes, unless this one runs `alone`.
+        """
         self.updated = False
         if self.metric is not None:
-            return as_value(self.options.name, _computed(self.metric))
+            return as_value(self.options.name, _alone(self.metric) if alone else _computed(self.metric))
         if self.accumulator is None:
             raise LoggingError(f"{self.options.name!r} is logged per step only and has no value for the epoch.")
         value = self.accumulator.compute()
@@ -164,6 +167,19 @@ def as_value(name: str, value: Any, *, keep_graph: bool = False) -> Value:
         f"`self.log({name!r}, {value!r})`: a {type(value).__name__} cannot be logged. "
         "Log a number, a tensor with one element or a torchmetrics metric; use `log_dict` for several values."
     )
+
+
+def _alone(metric: Any) -> Any:
+    """Compute over this process, even where processes are still joined by an earlier run."""
+    available, metric.distributed_available_fn = metric.distributed_available_fn, _never
+    try:
+        return _computed(metric)
+    finally:
+        metric.distributed_available_fn = available
+
+
+def _never() -> bool:
+    return False
 
 
 def _computed(metric: Any) -> Any:

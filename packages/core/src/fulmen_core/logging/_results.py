@@ -100,7 +100,7 @@ class Results:
         for record in ended:
             if not record.updated:
                 continue
-            value, options = record.take_epoch_value(), record.options
+            value, options = record.take_epoch_value(alone=collectives is None), record.options
             tensor = record.as_tensor(value)
             self._callback[options.key] = self._callback[options.epoch_key] = tensor
             if options.prog_bar:

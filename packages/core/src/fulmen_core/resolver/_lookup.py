@@ -88,7 +88,7 @@ class Lookup:
             try:
                 self._probes[spec] = spec.probe()
             except Exception as error:
-                reason = f"Looking for its devices failed: {type(error).__name__}: {error}."
+                reason = f"Looking for its devices failed: {type(error).__name__}: {str(error).rstrip('.')}."
                 self._probes[spec] = Probe(0, reason)
         return self._probes[spec]
 
@@ -119,7 +119,7 @@ class Lookup:
             made: ClusterEnvironment = chosen.make()
             return Standing(chosen, made.world() if made.creates_processes else None, made)
         except Exception as error:
-            reason = f"It does not tell where this process stands: {type(error).__name__}: {error}."
+            reason = f"It does not tell where this process stands: {type(error).__name__}: {str(error).rstrip('.')}."
             remedy = "Correct the environment variables with which this process was started."
             return Standing(chosen, problem=Problem("environment", chosen.spec.name, reason, remedy))
 
