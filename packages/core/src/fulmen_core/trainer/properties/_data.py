@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fulmen_core.trainer.properties._base import TrainerBase
 from fulmen_interfaces import (
     Every,
     Stage,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 class DataProperties(TrainerBase):

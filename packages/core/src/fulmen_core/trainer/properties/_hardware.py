@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
 from fulmen_core.trainer.properties._base import TrainerBase
@@ -15,9 +13,6 @@ from fulmen_interfaces import (
     Strategy,
     World,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 class HardwareProperties(TrainerBase):

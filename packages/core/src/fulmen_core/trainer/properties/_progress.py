@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from fulmen_core.trainer.properties._base import TrainerBase
 from fulmen_interfaces import (
@@ -12,9 +11,6 @@ from fulmen_interfaces import (
     RunStatus,
     Stage,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
