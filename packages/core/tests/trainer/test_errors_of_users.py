@@ -91,10 +91,25 @@ def test_a_data_module_without_the_loader_is_named() -> None:
         trainer().fit(Line(), datamodule=Empty())
 
 
-@pytest.mark.parametrize("model", [nn.Linear(4, 1), Line, None, "model"], ids=["nn.Module", "class", "None", "text"])
+@pytest.mark.parametrize("model", [nn.Linear(4, 1), None, "model"], ids=["nn.Module", "None", "text"])
 def test_what_is_no_module_is_told_by_its_type(model: Any) -> None:
     with pytest.raises(ModuleError, match=r"needs a `LightningModule`|No model was given"):
         trainer().fit(model, loader(1))
+
+
+def test_classes_in_the_place_of_objects_are_told_as_such() -> None:
+    with pytest.raises(ModuleError, match=r"the class Line\. Give an object: `Line\(\)`"):
+        trainer().fit(Line, loader(1))
+    for given in ({"datamodule": LightningDataModule}, {"train_dataloaders": LightningDataModule}):
+        with pytest.raises(ConfigurationError, match=r"It is a class\. Give an object: LightningDataModule\(\)"):
+            trainer().fit(Line(), **given)
+
+
+def test_what_is_no_data_module_and_what_is_no_path_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"datamodule=3: It is no LightningDataModule"):
+        trainer().fit(Line(), datamodule=3)
+    with pytest.raises(ConfigurationError, match=r"ckpt_path=3: A int is no path"):
+        trainer().fit(Line(), loader(1), ckpt_path=3)
 
 
 def test_evaluating_nothing_before_anything_ran() -> None:

@@ -38,10 +38,17 @@ class DataSource:
         """Return the source for what was passed to a Trainer's method.
 
         `given` holds the passed loaders by hook (`train_dataloader`), None where there are none. A data module may
-        stand in the place of the first loaders. Raises ConfigurationError for loaders beside a data module.
+        stand in the place of the first loaders. Raises ConfigurationError for loaders beside a data module, and for
+        what is none.
         """
         passed = {hook: loaders for hook, loaders in given.items() if loaders is not None}
         first = next(iter(given), "")
+        for argument, value in (("datamodule", datamodule), (_argument(first, call), passed.get(first))):
+            if isinstance(value, type) and issubclass(value, LightningDataModule):
+                raise _wrong(argument, value, "It is a class.", f"Give an object: {value.__name__}().")
+        if datamodule is not None and not isinstance(datamodule, LightningDataModule):
+            reason = "It is no LightningDataModule."
+            raise _wrong("datamodule", datamodule, reason, "Derive yours from it, or pass loaders.")
         if isinstance(passed.get(first), LightningDataModule):
             in_place = passed.pop(first)
             if datamodule is not None and datamodule is not in_place:
@@ -95,5 +102,10 @@ def _argument(hook: str, call: str) -> str:
 
 
 def _conflict(argument: str, value: object, reason: str) -> ConfigurationError:
-    remedy = "Pass either a data module or loaders, and only one data module."
-    return ConfigurationError([Problem(argument, type(value).__name__, reason, remedy)])
+    return _wrong(
+        argument, type(value).__name__, reason, "Pass either a data module or loaders, and only one data module."
+    )
+
+
+def _wrong(argument: str, value: object, reason: str, remedy: str) -> ConfigurationError:
+    return ConfigurationError([Problem(argument, value, reason, remedy)])

@@ -10,6 +10,8 @@ from fulmen_interfaces import (
     Callback,
     CheckpointCallback,
     CheckpointError,
+    ConfigurationError,
+    Problem,
     Stage,
     SupportsFindingLast,
     TrainerView,
@@ -22,10 +24,14 @@ LAST = "last"
 def checkpoint_path(given: str | PathLike[str] | None, callbacks: Sequence[Callback]) -> str | None:
     """Return the path that was given, or what `"best"` stands for; `"last"` is looked for when the run begins.
 
-    Raises CheckpointError where there is no best checkpoint, and for words that mean something in Lightning only.
+    Raises CheckpointError where there is no best checkpoint, and for words that mean something in Lightning only;
+    ConfigurationError for what is no path.
     """
     if given is None:
         return None
+    if not isinstance(given, (str, PathLike)):
+        reason, remedy = f"A {type(given).__name__} is no path.", "Give the path of a checkpoint, 'last' or 'best'."
+        raise ConfigurationError([Problem("ckpt_path", given, reason, remedy)])
     word = fspath(given)
     if word == "hpc" or word.partition(":")[0] == "registry":
         raise _unknown(word)

@@ -91,11 +91,7 @@ class Runner:
         if module is None:
             module, ckpt_path = self._last_module(ckpt_path)
         if not isinstance(module, LightningModule):
-            compiled = isinstance(getattr(module, "_orig_mod", None), LightningModule)
-            raise ModuleError(
-                f"`Trainer.{stage}` was given a {type(module).__name__}, but needs a `LightningModule`. "
-                + ("Compile it in place: `model.compile()`." if compiled else "Derive yours from it.")
-            )
+            raise _no_module(module, stage)
         source = DataSource.of(module, given=loaders, datamodule=datamodule, call=stage.value)
         path = checkpoint_path(ckpt_path, self.parts.callbacks)
         job = Job(stage=stage, module=module, source=source, ckpt_path=path, **options)
@@ -235,3 +231,14 @@ def _exit_codes() -> Iterator[None]:
         if is_interactive():
             raise
         raise Terminated(signal.SIGINT) from interrupt
+
+
+def _no_module(given: object, stage: Stage) -> ModuleError:
+    if isinstance(given, type):
+        name = given.__name__
+        return ModuleError(f"`Trainer.{stage}` was given the class {name}. Give an object: `{name}()`.")
+    compiled = isinstance(getattr(given, "_orig_mod", None), LightningModule)
+    return ModuleError(
+        f"`Trainer.{stage}` was given a {type(given).__name__}, but needs a `LightningModule`. "
+        + ("Compile it in place: `model.compile()`." if compiled else "Derive yours from it.")
+    )
