@@ -55,6 +55,8 @@ def test_worker_processes_read_on_where_they_were(case: Case) -> None:
     ("case", "cut"),
     [
         (Case("an open window", accumulate=2, augment="torch", val_check_interval=2), 1),
+        (Case("statistics within a window", accumulate=3, batch_norm=True, metrics=True), 2),
+        (Case("statistics by hand", optimizer="manual", batch_norm=True, metrics=True), 2),
         (Case("validation is next", augment="python", batch_norm=True, metrics=True, val_check_interval=2), 2),
     ],
     ids=lambda value: getattr(value, "name", ""),

@@ -25,9 +25,12 @@ class Replica(DistributedDataParallel):
     forward; its gradients are synchronised, too, because `before_backward` tells the reducer of every such loss.
     """
 
-    def __init__(self, module: nn.Module, *, names: Mapping[nn.Parameter, str], **options: Any) -> None:
+    def __init__(
+        self, module: nn.Module, *, names: Mapping[nn.Parameter, str], accumulates: bool = False, **options: Any
+    ) -> None:
         super().__init__(module, **options)
         self._names = names
+        self._accumulates = accumulates
         self.steps = 0
         """How often it was called to train."""
         self._in_step = False
@@ -37,6 +40,8 @@ class Replica(DistributedDataParallel):
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """Run a step."""
         self._in_step, self._by_hand = True, False
+        if not self.steps and self._accumulates and any(one.grad is not None for one in self.module.parameters()):
+            self.require_forward_param_sync = False  # a window goes on, within which each rank keeps its own buffers
         self.steps += 1
         try:
             return super().forward(*inputs, **kwargs)  # type: ignore[no-untyped-call]
@@ -47,7 +52,7 @@ class Replica(DistributedDataParallel):
         finally:
             self._in_step = False
             if self._by_hand:
-                self.require_backward_grad_sync = True
+                self.require_backward_grad_sync = self.require_forward_param_sync = True
 
     def before_backward(self, loss: Tensor) -> None:
         """Take note of a loss whose gradients are about to be computed."""

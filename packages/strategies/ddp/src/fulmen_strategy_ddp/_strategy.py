@@ -152,8 +152,8 @@ class DDPStrategy:
 
     def _wrapped(self, request: PrepareRequest, device: torch.device) -> Replica:
         ids = None if device.index is None or device.type == "cpu" else [device.index]
-        names = parameter_names(request.module)
-        replica = Replica(request.entry, names=names, device_ids=ids, **self._options)
+        names, accumulates = parameter_names(request.module), request.accumulate_grad_batches > 1
+        replica = Replica(request.entry, names=names, accumulates=accumulates, device_ids=ids, **self._options)
         if self._hook is not None:
             replica.register_comm_hook(self._hook_state, self._hook)
         return replica
