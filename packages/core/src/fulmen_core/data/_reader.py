@@ -63,7 +63,7 @@ class Reader:
         self._count = 0
         self._exhausted = False
         self._first: Draws | None = None
-        self._unasked: Iterator[Any] | None = None  # of a loader that was told its position, until a batch is read
+        self._unasked: Iterator[Any] | None = None  # of a loader that was told where, until a batch is read
 
     def __iter__(self) -> Iterator[Any]:
         self._touched = True
@@ -172,7 +172,7 @@ class Reader:
         if self._stateful is not None and position.loader is not None:
             self._stateful.load_state_dict(dict(position.loader))
             told = iter(self._read_from)
-            self._unasked = None if isinstance(self.loader, DataLoader) else told
+            self._unasked = None if isinstance(self.loader, DataLoader) or self._is_iterator else told
             return told
         if is_indexed(self.loader):
             iterator = None if self._must_replay(position, start) else self._by_index(self.loader, position)
