@@ -154,7 +154,7 @@ def test_weights_in_a_directory_of_lightnings_are_read(tmp_path: Path) -> None:
     """As its FSDP strategy writes them: the same files, but all of an optimizer's state among the tensors."""
     module = Module()
     state = {"model": module.state_dict(), "optimizer_0": {"param_groups": [{"lr": 0.1, "params": ["body.weight"]}]}}
-    torch.distributed.checkpoint.save(state, checkpoint_id=tmp_path / "theirs", no_dist=True)
+    torch.distributed.checkpoint.save(state, checkpoint_id=tmp_path / "theirs")
     torch.save({"epoch": 1, "pytorch-lightning_version": "2.6.0"}, tmp_path / "theirs" / "meta.pt")
     assert torch.equal(Module.load_from_checkpoint(tmp_path / "theirs").body.weight, module.body.weight)
 

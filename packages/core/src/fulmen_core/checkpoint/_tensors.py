@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, final
 
-import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
@@ -20,6 +20,9 @@ from torch.distributed.checkpoint.state_dict_saver import save
 from fulmen_core.checkpoint._failures import reading
 from fulmen_core.checkpoint._places import Folder, is_remote, local_path
 from fulmen_core.checkpoint._table import outlines_of
+
+_ALONE: dict[str, Any] = {"no_dist": True} if "no_dist" in inspect.signature(load).parameters else {}
+"""How a process reads for itself; with torch 2.6 those that are joined read together, in the same order."""
 
 
 class StoredTensors:
@@ -46,7 +49,7 @@ class StoredTensors:
             return
         planner = DefaultLoadPlanner(flatten_state_dict=False, flatten_sharded_tensors=False)
         with reading(self._folder.path), first_cause(), _alone_on_purpose():
-            load(dict(into), storage_reader=self._reader, planner=planner, no_dist=True)
+            load(dict(into), storage_reader=self._reader, planner=planner, **_ALONE)
 
 
 def write_tensors(path: str, tensors: Mapping[str, Any], storage_options: Mapping[str, Any]) -> None:
@@ -61,7 +64,7 @@ def write_tensors(path: str, tensors: Mapping[str, Any], storage_options: Mappin
     else:
         writer = FileSystemWriter(local_path(path))
     with first_cause(), _alone_on_purpose():
-        save(dict(tensors), storage_writer=writer, no_dist=not dist.is_initialized())
+        save(dict(tensors), storage_writer=writer)
 
 
 @contextmanager

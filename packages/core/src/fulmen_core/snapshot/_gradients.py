@@ -109,12 +109,13 @@ def _set(module: nn.Module, gradients: Mapping[str, Tensor], *, as_parts: bool =
 def _like(parameter: Any, gradient: Tensor, *, as_part: bool) -> Tensor:
     if not _is_dtensor(parameter):
         return gradient.reshape(parameter.shape)
-    from torch.distributed.tensor import DTensor, distribute_tensor
+    from torch.distributed.tensor import DTensor, Replicate
 
     mesh, placements, shape = parameter.device_mesh, parameter.placements, parameter.shape
     if not as_part:
-        made = distribute_tensor(gradient.reshape(shape), mesh, placements, src_data_rank=None)
-        return made.to(parameter.device)  # the mesh's device need not be where parts are kept
+        whole = DTensor.from_local(gradient.reshape(shape), mesh, [Replicate()] * mesh.ndim)
+        part = whole.redistribute(mesh, placements)
+        return part.to(parameter.device)  # the mesh's device need not be where parts are kept
     local = gradient.reshape(_local(parameter).shape)
     return DTensor.from_local(local, mesh, placements, shape=shape, stride=parameter.stride())
 
