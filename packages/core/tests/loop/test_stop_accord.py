@@ -112,3 +112,18 @@ def test_who_waits_can_be_interrupted() -> None:
     with StopAccord(Board(), World(0, 2), interrupt) as accord, pytest.raises(KeyboardInterrupt):
         accord.reached(True)
     assert threading.active_count() < 50
+
+
+def test_no_thread_of_it_is_left_when_it_is_over() -> None:
+    """A thread that is within torch's store when Python ends aborts the process."""
+
+    class SlowBoard(Board):
+        def found(self, key: str) -> str | None:
+            looking.set()
+            time.sleep(0.3)
+            return super().found(key)
+
+    looking = threading.Event()
+    with StopAccord(SlowBoard(), World(), lambda: None):
+        assert looking.wait(10)
+    assert "fulmen-stop" not in {thread.name for thread in threading.enumerate()}

@@ -20,6 +20,7 @@ PATIENCE_SECONDS = 5.0
 """How long all ranks may wait at once before that counts as for ever."""
 SILENCE_SECONDS = 8.0
 """After how long without a sign of life a rank counts as gone: a library may keep Python from running meanwhile."""
+_END_SECONDS = 5.0
 _BUSY_SHARE = 0.2
 """Who uses more of a processor than that is computing, not waiting."""
 
@@ -66,6 +67,7 @@ class Heart:
         self._since = self._looked = time.monotonic()
         self._cpu = time.process_time()
         self._over = threading.Event()
+        self._heart: threading.Thread | None = None
         self.doing = ""
         self.agreeing_since: float | None = None
         """Since when this rank has been waiting for the others to come to the same operation."""
@@ -82,13 +84,16 @@ class Heart:
                     return
 
         self.beat()
-        threading.Thread(target=run, name="fulmen-guard", daemon=True).start()
+        self._heart = threading.Thread(target=run, name="fulmen-guard", daemon=True)
+        self._heart.start()
 
     def stop(self, state: State, where: str) -> None:
         """Tell the others that this is the end."""
         if not self._over.is_set():
             self._over.set()
             self._tell(Beat(self._next(), state, where, self.doing))
+            if self._heart is not None and self._heart is not threading.current_thread():
+                self._heart.join(_END_SECONDS)  # Python aborts where it ends while a thread is within torch's store
 
     def beat(self) -> None:
         """Tell the others where this rank is."""

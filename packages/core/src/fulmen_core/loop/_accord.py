@@ -15,6 +15,7 @@ from fulmen_interfaces import Collectives, Notes, ReduceOp, SupportsNotes, World
 
 _LOOK_EVERY_SECONDS = 0.25
 _WAIT_SECONDS = 0.002
+_END_SECONDS = 5.0
 
 
 class StopAccord:
@@ -34,9 +35,10 @@ class StopAccord:
         self._stop_at: int | None = None
         self._answering = threading.Lock()
         self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="fulmen-stop", daemon=True)
 
     def __enter__(self) -> StopAccord:
-        threading.Thread(target=self._watch, name="fulmen-stop", daemon=True).start()
+        self._thread.start()
         return self
 
     def __exit__(
@@ -45,6 +47,8 @@ class StopAccord:
         self._over.set()
         with suppress(RuntimeError):  # the others may be gone
             self._answer()  # who asks now must not wait for this rank
+        # Python aborts where it ends while a thread is within torch's store.
+        self._thread.join(_END_SECONDS)
 
     def reached(self, asked: bool) -> bool:
         """Pass a point, and return whether to stop here; `asked` says that this rank was asked to."""
