@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from typing import Any
 
 from torch.distributed import Store  # type: ignore[attr-defined]
 
-from fulmen_distributed._sites import Site, fingerprint, may_wait_for_others
+from fulmen_distributed._sites import Site, fingerprint, frame_of, may_wait_for_others
 
 BEAT_SECONDS = 0.5
 PATIENCE_SECONDS = 5.0
@@ -101,7 +100,7 @@ class Heart:
 
     def own(self) -> Beat:
         """Return this rank's own sign of life."""
-        frame = sys._current_frames().get(self._thread)
+        frame = frame_of(self._thread)
         now, cpu = time.monotonic(), time.process_time()
         stack = fingerprint(frame)
         busy = cpu - self._cpu > _BUSY_SHARE * max(now - self._looked, BEAT_SECONDS)

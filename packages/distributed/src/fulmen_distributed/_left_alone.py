@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 
-from fulmen_distributed._sites import fingerprint, waits_for_others
+from fulmen_distributed._sites import fingerprint, frame_of, waits_for_others
 from fulmen_interfaces import RankError
 
 
@@ -13,7 +12,7 @@ def is_left_alone(over: threading.Event, *, seconds: float) -> bool:
     """Return True as soon as the main thread has waited for others at one place for so long; False where it is over."""
     last, since = None, 0.0
     while not over.wait(1.0):
-        frame = sys._current_frames().get(threading.main_thread().ident or 0)
+        frame = frame_of(threading.main_thread().ident or 0)
         now = fingerprint(frame) if waits_for_others(frame) else None
         since = since + 1.0 if now is not None and now == last else 0.0
         last = now

@@ -89,6 +89,7 @@ class ProcessGroup:
         if dist.is_initialized():
             if not _met:
                 return TorchCollectives(timeout=self._timeout)
+            _leave_guard()
             dist.destroy_process_group()
         store = PrefixStore(f"fulmen-{len(_met)}", _store(placement, self._timeout))
         wanted.begin(PrefixStore("group", store))
@@ -192,10 +193,14 @@ def abandon(error: BaseException | None = None) -> None:
 
     Under guard, the others are told by which error.
     """
+    _leave_guard(error)
+    _met.clear()
+
+
+def _leave_guard(error: BaseException | None = None) -> None:
     if _met and isinstance(_met[-1][1], GuardedCollectives):
         with suppress(RuntimeError):  # the store may be gone
             _met[-1][1].guard.leave(error)
-    _met.clear()
 
 
 def end_soon() -> None:

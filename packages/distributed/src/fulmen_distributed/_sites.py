@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
@@ -17,6 +19,7 @@ _COMPARED = 4
 """How many of our functions must agree."""
 _LAUNCHING = ("launch", "_work")
 """What lies further out differs between a launching process and a launched one."""
+_looking = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,22 @@ class Site:
     def __str__(self) -> str:
         where = f"{self.file}:{self.line} in {self.function}"
         return f"{where}, by way of {self.through[0]}" if self.through else where
+
+
+def frame_of(thread: int) -> FrameType | None:
+    """Return where a thread is; None where it has ended.
+
+    Until Python 3.12, a garbage collection that begins within this look holds a lock of the interpreter while other
+    threads may run, and all of them can be locked up (https://github.com/python/cpython/issues/106883).
+    """
+    with _looking:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return sys._current_frames().get(thread)
+        finally:
+            if collects:
+                gc.enable()
 
 
 def waits_for_others(frame: FrameType | None) -> bool:
