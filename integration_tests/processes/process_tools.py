@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +21,8 @@ _FOREIGN = ("SLURM_", "TORCHELASTIC_", "FULMEN_", "MASTER_", "RANK", "LOCAL_", "
 def environment(**further: object) -> dict[str, str]:
     """Return the variables of this process without those that launchers and schedulers set, and some more."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
-    return {**own, "OMP_NUM_THREADS": "1", **{name: str(value) for name, value in further.items()}}
+    ours = {"OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
+    return {**own, **ours, **{name: str(value) for name, value in further.items()}}
 
 
 def start(*words: object, **options: Any) -> subprocess.Popen[str]:
@@ -30,6 +32,17 @@ def start(*words: object, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command, text=True, start_new_session=True, **{**pipes, "env": environment(), "cwd": FOLDER, **options}
     )
+
+
+def printed_by(program: subprocess.Popen[str], seconds: float = PATIENCE) -> tuple[str, str]:
+    """Return what a program printed by its end. One that does not end in time fails the test, and says where it was."""
+    try:
+        return program.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        for pid in group(program.pid):
+            os.kill(pid, signal.SIGABRT)  # Python prints where its threads are
+        _, errors = program.communicate(timeout=PATIENCE)
+        raise AssertionError(f"The program did not end within {seconds:.0f} s.\n{errors}") from None
 
 
 def end(processes: Sequence[subprocess.Popen[str]]) -> None:

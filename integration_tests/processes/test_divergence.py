@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from process_tools import FOLDER, end, environment, group, start, wait_until
+from process_tools import FOLDER, end, environment, group, printed_by, start, wait_until
 
 PROGRAM = "diverging_program.py"
 SECONDS = 10.0
@@ -40,7 +40,7 @@ def lines_of(kind: str) -> dict[int, int]:
 def test_each_rank_is_shown_with_its_file_and_line(kind: str, strategy: str) -> None:
     program = start(PROGRAM, kind, strategy, env=environment(FULMEN_DEBUG_COLLECTIVES=1))
     try:
-        _, errors = program.communicate(timeout=120)
+        _, errors = printed_by(program)
         ended = time.time()
         assert wait_until(lambda: not group(program.pid), 5.0)
     finally:
@@ -66,7 +66,7 @@ def test_each_rank_is_shown_with_its_file_and_line(kind: str, strategy: str) -> 
 def test_a_long_step_of_the_users_is_no_waiting_for_others() -> None:
     program = start(PROGRAM, "all are slow", env=environment(FULMEN_DEBUG_COLLECTIVES=1))
     try:
-        output, errors = program.communicate(timeout=120)
+        output, errors = printed_by(program)
     finally:
         end([program])
     assert program.returncode == 0, errors
@@ -76,7 +76,7 @@ def test_a_long_step_of_the_users_is_no_waiting_for_others() -> None:
 def test_ranks_that_agree_are_left_alone_and_listed(tmp_path: Path) -> None:
     program = start(PROGRAM, "nothing", env=environment(FULMEN_DEBUG_COLLECTIVES=tmp_path))
     try:
-        output, errors = program.communicate(timeout=120)
+        output, errors = printed_by(program)
     finally:
         end([program])
     assert program.returncode == 0, errors
