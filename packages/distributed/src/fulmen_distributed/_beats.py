@@ -20,6 +20,8 @@ PATIENCE_SECONDS = 5.0
 SILENCE_SECONDS = 8.0
 """After how long without a sign of life a rank counts as gone: a library may keep Python from running meanwhile."""
 _END_SECONDS = 5.0
+_LONGEST_SECONDS = 2.0
+"""Between two looks at the clock, of which each beat takes one, no more has passed for a process that runs."""
 _BUSY_SHARE = 0.2
 """Who uses more of a processor than that is computing, not waiting."""
 
@@ -52,24 +54,46 @@ class Beat:
         return f"  rank {rank} {how} {self.where}{at}{quiet}"
 
 
+class LifeClock:
+    """Seconds for which this process has run: they stand still while it is stopped, or its machine sleeps.
+
+    Otherwise all ranks, when they go on, would seem to have been silent or to have waited all that time.
+    """
+
+    def __init__(self, time: Callable[[], float] = time.monotonic) -> None:
+        self._time = time
+        self._read_at = time()
+        self._seconds = 0.0
+        self._reading = threading.Lock()
+
+    def now(self) -> float:
+        """Return them. Time between two calls counts up to two seconds."""
+        with self._reading:
+            now = self._time()
+            self._seconds += min(now - self._read_at, _LONGEST_SECONDS)
+            self._read_at = now
+            return self._seconds
+
+
 class Heart:
     """Tells the others every half second where this rank's thread is, and what they told."""
 
-    def __init__(self, store: Store, rank: int, size: int) -> None:
+    def __init__(self, store: Store, rank: int, size: int, clock: LifeClock | None = None) -> None:
         self._store = store
+        self.clock = clock or LifeClock()
         self.rank = rank
         self._others = [other for other in range(size) if other != rank]
         self._thread = threading.get_ident()
         self._number = 0
         self._marks: dict[int, tuple[Beat, float]] = {}
         self._stack: tuple[tuple[int, int], ...] = ()
-        self._since = self._looked = time.monotonic()
+        self._since = self._looked = self.clock.now()
         self._cpu = time.process_time()
         self._over = threading.Event()
         self._heart: threading.Thread | None = None
         self.doing = ""
         self.agreeing_since: float | None = None
-        """Since when this rank has been waiting for the others to come to the same operation."""
+        """Since when, on the clock, this rank has been waiting for the others to come to the same operation."""
 
     def start(self, after_each: Callable[[], None]) -> None:
         """Beat from now on; `after_each` runs in the thread of the heart."""
@@ -101,7 +125,7 @@ class Heart:
     def own(self) -> Beat:
         """Return this rank's own sign of life."""
         frame = frame_of(self._thread)
-        now, cpu = time.monotonic(), time.process_time()
+        now, cpu = self.clock.now(), time.process_time()
         stack = fingerprint(frame)
         busy = cpu - self._cpu > _BUSY_SHARE * max(now - self._looked, BEAT_SECONDS)
         if stack != self._stack or busy or not may_wait_for_others(frame):
@@ -112,7 +136,7 @@ class Heart:
 
     def others(self) -> dict[int, tuple[Beat, float]]:
         """Return the others' newest signs of life, and for how many seconds there was no newer one."""
-        now = time.monotonic()
+        now = self.clock.now()
         for other in self._others:
             key = f"beat/{other}"
             beat = _read(self._store.get(key)) if self._store.check([key]) else Beat(0, State.RUNNING, "its start")

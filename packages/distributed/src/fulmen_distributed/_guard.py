@@ -71,7 +71,7 @@ class Guard:
         self._counts[ranks] += 1
         site = Site.of(sys._getframe(1))
         entry = Entry(number, operation, detail, str(site), f"{operation} {detail} {site.key}", note)
-        self._heart.doing, self._heart.agreeing_since = str(entry), time.monotonic()
+        self._heart.doing, self._heart.agreeing_since = str(entry), self._heart.clock.now()
         self._last = entry.where
         try:
             self._compare(entry, self._meet(entry, ranks))
@@ -97,9 +97,9 @@ class Guard:
         place = "-".join(map(str, ranks)) if ranks != self._everybody else "all"
         keys = {rank: f"{place}/{entry.number}/{rank}" for rank in ranks}
         self._store.set(keys[self._heart.rank], json.dumps(asdict(entry)))
-        begun, pause, next_look = time.monotonic(), 0.0002, 0.3
+        begun, pause, next_look = self._heart.clock.now(), 0.0002, 0.3
         while not self._store.check(list(keys.values())):
-            waited = time.monotonic() - begun
+            waited = self._heart.clock.now() - begun
             if waited > next_look:
                 next_look = waited + 0.5
                 missing = [rank for rank, key in keys.items() if not self._store.check([key])]
