@@ -19,7 +19,7 @@ MODULE_ALONE = {
 }
 """Hooks of modules and data modules that callbacks do not have, as users of Lightning know them."""
 
-NO_HOOKS = {"state_dict", "load_state_dict"}
+NO_HOOKS = {"state_dict", "load_state_dict", "log", "log_dict", "log_through"}
 CALLBACK_HOOKS = sorted({hook.value for hook in Hook} - MODULE_ALONE)
 
 

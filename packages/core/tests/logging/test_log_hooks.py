@@ -241,6 +241,46 @@ def test_callbacks_log_through_the_module_as_it_would_itself(hook: str) -> None:
     assert rounded(fitted.callback_metrics) == rounded(truth) != {}
 
 
+@pytest.mark.parametrize("hook", OF_CALLBACKS)
+def test_callbacks_log_by_themselves_as_through_the_module(hook: str) -> None:
+    def through_the_module(self: Any, trainer: Any, pl_module: Any, *args: Any, **kwargs: Any) -> None:
+        pl_module.log("x", 1.0, prog_bar=True)
+        pl_module.log_dict({"y": 2.0, "z": 3.0}, on_epoch=True, on_step=False)
+
+    def by_itself(self: Any, trainer: Any, pl_module: Any, *args: Any, **kwargs: Any) -> None:
+        self.log("x", 1.0, prog_bar=True)
+        self.log_dict({"y": 2.0, "z": 3.0}, on_epoch=True, on_step=False)
+
+    truth, fitted = (
+        run(hook, Whole(), callbacks=[type("Calling", (Callback,), {hook: method})()])
+        for method in (through_the_module, by_itself)
+    )
+    assert rounded(fitted.callback_metrics) == rounded(truth.callback_metrics) != {}
+    assert fitted.progress_bar_metrics == truth.progress_bar_metrics != {}
+
+
+def test_a_callback_that_the_module_configures_logs_too() -> None:
+    class Logging(Callback):
+        def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+            self.log("x", 1.0)
+
+    class Own(Whole):
+        def configure_callbacks(self) -> Callback:
+            return Logging()
+
+    assert rounded(run("fit", Own()).callback_metrics) == {"x": 1.0}
+
+
+def test_after_a_run_its_callbacks_say_that_nothing_happens_and_hold_no_module() -> None:
+    callback = Callback()
+    run("fit", Whole(), callbacks=[callback])
+    assert vars(callback) == {"_logs_through": None}
+    with pytest.warns(UserWarning, match=r"self.log\('x', ...\)` was called outside of a run"):
+        callback.log("x", 1.0)
+    with pytest.warns(UserWarning, match="outside of a run"):
+        callback.log_dict({"x": 1.0})
+
+
 @pytest.mark.parametrize("hook", ["on_fit_start", "on_sanity_check_start", "on_sanity_check_end", "on_train_end"])
 def test_callbacks_cannot_log_in_other_hooks(hook: str) -> None:
     def overridden(self: Any, trainer: Any, pl_module: Any) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from enum import Enum, IntEnum
 from typing import Any, ClassVar, Protocol, SupportsFloat, runtime_checkable
 
+from fulmen_interfaces._rank import rank_zero_warn
+
 
 class CallbackOrder(IntEnum):
     """When a callback is called, relative to the others and to the module."""
@@ -30,6 +32,18 @@ class CallbackRole(str, Enum):
     TIMER = "timer"
 
 
+class LogsValues(Protocol):
+    """Where a callback's values go: the module of the run."""
+
+    def log(self, name: str, value: Any, *args: Any, **kwargs: Any) -> None:
+        """Log one value."""
+        ...
+
+    def log_dict(self, dictionary: Mapping[str, Any], *args: Any, **kwargs: Any) -> None:
+        """Log several values."""
+        ...
+
+
 class Callback:
     """Base of all callbacks: every hook does nothing, and an unused hook costs nothing.
 
@@ -42,6 +56,25 @@ class Callback:
     """When it is called, relative to the others."""
     role: ClassVar[CallbackRole | None] = None
     """The part it plays, where it is of a kind of which a run has a default."""
+    _logs_through: LogsValues | None = None
+
+    def log(self, name: str, value: Any, *args: Any, **kwargs: Any) -> None:
+        """Log as `pl_module.log` does in the same hook; the arguments are those of `LightningModule.log`."""
+        if self._logs_through is None:
+            rank_zero_warn(f"`self.log({name!r}, ...)` was called outside of a run and had no effect.")
+        else:
+            self._logs_through.log(name, value, *args, **kwargs)
+
+    def log_dict(self, dictionary: Mapping[str, Any], *args: Any, **kwargs: Any) -> None:
+        """Log several values at once: a mapping or a torchmetrics collection; the rest is as for `log`."""
+        if self._logs_through is None:
+            rank_zero_warn("`self.log_dict(...)` was called outside of a run and had no effect.")
+        else:
+            self._logs_through.log_dict(dictionary, *args, **kwargs)
+
+    def log_through(self, module: LogsValues | None) -> None:
+        """Log through this module from now on. Called when a run begins, and with None when it ends."""
+        self._logs_through = module
 
     @property
     def state_key(self) -> str:

@@ -183,8 +183,14 @@ class Session:
         profiler = parts.profiling.profiler
         if profiler is not None:
             steps += [profiler.describe, lambda: profiler.teardown(stage)]
-        steps += [self.ingredients.checkpoint_io.teardown, parts.accelerator.teardown, self.link.leave]
+        steps += [self.ingredients.checkpoint_io.teardown, parts.accelerator.teardown, self._leave]
         run_all(steps, failed=self.status is not RunStatus.FINISHED)
+
+    def _leave(self) -> None:
+        """Cut the ties of module and callbacks to the run."""
+        for callback in self.parts.callbacks:
+            callback.log_through(None)
+        self.link.leave()
 
     def _newest_checkpoint(self) -> str | None:
         """Return what "last" stands for, as rank zero finds it."""
@@ -272,6 +278,8 @@ def make_session(
     job.module.attach(link)
     own = ingredients.callbacks if requeue is None else [*ingredients.callbacks, requeue]
     callbacks = with_module_callbacks(own, job.module)
+    for callback in callbacks:
+        callback.log_through(job.module)
     profiling = Profiling(ingredients.profiler)
     parts = RunParts(
         stage=job.stage,
