@@ -72,7 +72,7 @@ def test_recording_nothing_is_refused() -> None:
         validate(lambda self: self.log("x", 1.0, on_step=False, on_epoch=False))
 
 
-@pytest.mark.parametrize(("word", "near"), [("avg", ""), ("men", "Did you mean 'mean'"), ("summ", "'sum'")])
+@pytest.mark.parametrize(("word", "near"), [("average", ""), ("men", "Did you mean 'mean'"), ("summ", "'sum'")])
 def test_unknown_reductions_are_refused_with_those_that_exist(word: str, near: str) -> None:
     with pytest.raises(LoggingError, match=rf"no such reduction.*{near}.*'mean', 'sum', 'min', 'max'"):
         validate(lambda self: self.log("x", 1.0, reduce_fx=word))

@@ -47,6 +47,21 @@ def test_means_are_weighted_by_batch_size_and_the_others_are_not() -> None:
     assert len(result) == 6
 
 
+def test_the_mean_has_other_spellings() -> None:
+    def step(self: Any, batch: Any, batch_idx: int) -> None:
+        for word in ("avg", "MEAN", "Max"):
+            self.log(word, float(batch_idx), reduce_fx=word)
+
+    assert validate(step, loader(2, size=2)) == {"avg": 0.5, "MEAN": 0.5, "Max": 1.0}
+
+
+def test_a_mean_over_no_samples_is_not_a_number() -> None:
+    def step(self: Any, batch: Any, batch_idx: int) -> None:
+        self.log("x", 1.0, batch_size=0)
+
+    assert str(validate(step, loader(2))["x"]) == "nan"
+
+
 def test_a_function_of_one_s_own_gets_all_values_stacked() -> None:
     def step(self: Any, batch: Any, batch_idx: int) -> None:
         self.log("product", float(batch_idx + 2), reduce_fx=torch.prod)

@@ -7,6 +7,7 @@ than it must.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -74,7 +75,9 @@ class WeightedSum:
 
     def compute(self) -> Value:
         self._fold()
-        return self.total / self.weight if self.mean else self.total
+        if not self.mean:
+            return self.total
+        return self.total / self.weight if self.weight else math.nan  # batches of no samples have no mean
 
     def folded(self) -> Value:
         """Return the weighted total so far."""
@@ -150,6 +153,7 @@ class Folded:
 
 def make_accumulator(reduce_fx: str | Callable[..., Any]) -> Accumulator | None:
     """Return the accumulator for a `reduce_fx`, or None where the word is not known."""
+    reduce_fx = _common(reduce_fx)
     if reduce_fx in ("mean", torch.mean):
         return WeightedSum(mean=True)
     if reduce_fx in ("sum", torch.sum):
@@ -163,8 +167,17 @@ def make_accumulator(reduce_fx: str | Callable[..., Any]) -> Accumulator | None:
 
 def reduce_op(reduce_fx: str | Callable[..., Any]) -> ReduceOp:
     """Return how the values of several processes become one; for functions of a user's own, their mean."""
+    reduce_fx = _common(reduce_fx)
     if reduce_fx in ("sum", torch.sum):
         return ReduceOp.SUM
     if reduce_fx in ("min", torch.min, min):
         return ReduceOp.MIN
     return ReduceOp.MAX if reduce_fx in ("max", torch.max, max) else ReduceOp.MEAN
+
+
+def _common(reduce_fx: str | Callable[..., Any]) -> str | Callable[..., Any]:
+    """Return a word as it is compared here: users also write "avg", and capital letters."""
+    if not isinstance(reduce_fx, str):
+        return reduce_fx
+    word = reduce_fx.lower()
+    return "mean" if word == "avg" else word
