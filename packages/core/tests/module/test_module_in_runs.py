@@ -8,7 +8,7 @@ import pytest
 import torch
 from kernel_cases import Line, loader, trainer
 
-from fulmen_interfaces import Callback
+from fulmen_interfaces import Callback, ModuleError
 from fulmen_testing import FakeLogger
 
 
@@ -179,6 +179,63 @@ def test_hooks_given_to_an_object_count_as_overridden() -> None:
     module.on_train_start = lambda: called.append("on_train_start")  # type: ignore[method-assign]
     trainer().fit(module, loader(1))
     assert called == ["on_train_start"]
+
+
+def test_optimizers_are_there_from_the_start_of_a_fit_on_and_step_later() -> None:
+    class Keeping(Line):
+        def __init__(self) -> None:
+            super().__init__()
+            self.automatic_optimization = False
+            self.rates: list[float] = []
+
+        def setup(self, stage: str) -> None:
+            assert (self.trainer.model, self.trainer.optimizers, self.optimizers()) == (self, [], [])
+
+        def configure_optimizers(self) -> Any:
+            assert self.trainer.model is self
+            return super().configure_optimizers()
+
+        def on_fit_start(self) -> None:
+            self.kept = self.optimizers()
+
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            assert self.optimizers() is self.kept
+            self.rates.append(self.optimizers().param_groups[0]["lr"])
+
+        def training_step(self, batch: Any, batch_idx: int) -> None:
+            self.kept.zero_grad()
+            self.manual_backward(self.loss(batch))
+            self.kept.step()
+
+    module, data = Keeping(), loader(2)
+    ready = trainer(num_sanity_val_steps=1)
+    ready.fit(module, data, loader(1))
+    assert ready.global_step == 2
+    assert module.rates == [0.1, 0.1]
+    truth = Line()
+    sgd = torch.optim.SGD(truth.parameters(), lr=0.1)
+    for batch in data:
+        sgd.zero_grad()
+        truth.loss(batch).backward()
+        sgd.step()
+    assert torch.equal(module.layer.weight, truth.layer.weight)
+
+
+@pytest.mark.parametrize("call", ["step", "backward"])
+def test_training_before_it_begins_is_refused(call: str) -> None:
+    class Hasty(Line):
+        def __init__(self) -> None:
+            super().__init__()
+            self.automatic_optimization = False
+
+        def on_fit_start(self) -> None:
+            if call == "step":
+                self.optimizers().step()
+            else:
+                self.manual_backward(self.layer.weight.sum())
+
+    with pytest.raises(ModuleError, match=r"nothing is trained yet.*from `on_train_start` on"):
+        trainer().fit(Hasty(), loader(1))
 
 
 def test_scheduler_handles_in_manual_optimisation() -> None:

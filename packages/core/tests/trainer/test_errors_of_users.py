@@ -268,9 +268,6 @@ def test_hooks_of_earlier_versions_that_computed_metrics_are_errors() -> None:
 
 def test_the_trainer_asks_for_a_run_where_it_knows_nothing_yet() -> None:
     new = trainer()
-    for name in ("model", "optimizers", "lr_scheduler_configs"):
-        with pytest.raises(ModuleError, match=f"`trainer.{name}` is known from"):
-            getattr(new, name)
     with pytest.raises(ModuleError, match="no model was prepared yet"):
         new.save_checkpoint("x.ckpt")
     with pytest.raises(ModuleError, match="known during `fit`"):

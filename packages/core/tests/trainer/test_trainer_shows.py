@@ -125,6 +125,9 @@ def test_a_new_trainer_shows_its_arguments_and_nothing_else() -> None:
         "ckpt_path": None,
         "datamodule": None,
         "lightning_module": None,
+        "model": None,
+        "optimizers": [],
+        "lr_scheduler_configs": [],
         "train_dataloader": None,
         "val_dataloaders": None,
         "num_val_batches": [],
@@ -210,6 +213,26 @@ def test_stepping_batches_are_estimated_when_optimizers_are_made(run: Any, batch
     trainer(**run).fit(module, data)
     # data without a length: a limit bounds it, and the estimate is what the limit allows
     assert module.estimate == steps
+
+
+@pytest.mark.parametrize("steps", [7, -1])
+def test_an_estimate_that_steps_alone_decide_asks_for_no_data(steps: int) -> None:
+    class Asking(Line):
+        asked: ClassVar[list[str]] = []
+
+        def train_dataloader(self) -> Any:
+            self.asked.append("data")
+            return loader(1)
+
+        def configure_optimizers(self) -> Any:
+            assert self.trainer.estimated_stepping_batches == (math.inf if steps == -1 else steps)
+            self.asked.append("optimizers")
+            self.trainer.should_stop = True
+            return super().configure_optimizers()
+
+    trainer(max_epochs=-1, max_steps=steps).fit(Asking())
+    assert Asking.asked[:2] == ["optimizers", "data"]
+    Asking.asked.clear()
 
 
 def test_the_plan_says_what_a_run_is_made_of(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ from fulmen_core.loop import (
     needs_closure,
     nothing,
 )
-from fulmen_core.module import LightningModule, LightningOptimizer
+from fulmen_core.module import LightningModule
 from fulmen_core.trainer._clocks import validation_clock
 from fulmen_core.trainer._run_link import ModuleLink
 from fulmen_interfaces import GradientClipping, Hook, ModuleError
@@ -39,8 +39,6 @@ def assemble_fit(engine: Engine, link: ModuleLink, cursor: TrainingCursor, valid
     window = AccumulationWindow(progress, settings.accumulate_grad_batches if automatic else 1, cursor.num_batches)
     gradients = GradientSteps(engine.prepared, _hooks(engine, cursor, automatic=automatic), progress, engine.profiling)
     link.gradients = gradients
-    link.optimizers = _wrapped(engine, gradients)
-    link.scheduler_configs = engine.scheduler_configs
     optimise = _automatic(engine, link, gradients, window) if automatic else _manual(engine, gradients)
     return Fit(
         engine=engine,
@@ -107,15 +105,6 @@ def _clip(engine: Engine) -> Any:
 
 def _bounded(clip: Any, clipping: GradientClipping) -> Any:
     return lambda optimizer: clip(optimizer, clipping)
-
-
-def _wrapped(engine: Engine, gradients: GradientSteps) -> list[LightningOptimizer]:
-    """Return the optimizers as users get them; their `step` runs the hooks before it."""
-    optimizers, no_sync = list(engine.prepared.optimizers), engine.prepared.no_sync
-    return [
-        LightningOptimizer(one, step=gradients.finish_and_step, siblings=optimizers, no_sync=no_sync)
-        for one in optimizers
-    ]
 
 
 def _automatic(engine: Engine, link: ModuleLink, gradients: GradientSteps, window: AccumulationWindow) -> Optimisation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -18,6 +18,7 @@ from fulmen_interfaces import (
     Collectives,
     GradientClipping,
     LRSchedulerConfig,
+    ModuleError,
     PreparedModel,
     ProgressBar,
     World,
@@ -49,6 +50,18 @@ class ModuleLink:
     def leave(self) -> None:
         """The run is over: the module is wherever its parameters are."""
         self.device = None
+
+    def hand_out(self, prepared: PreparedModel, configs: Sequence[LRSchedulerConfig]) -> None:
+        """Let the module have its optimizers and schedulers. They step as soon as training is about to begin."""
+        optimizers = list(prepared.optimizers)
+        self.optimizers = [
+            LightningOptimizer(one, step=self._step, siblings=optimizers, no_sync=prepared.no_sync)
+            for one in optimizers
+        ]
+        self.scheduler_configs = configs
+
+    def _step(self, optimizer: Optimizer, closure: Callable[[], Any] | None = None) -> Any:
+        return self._in_fit().finish_and_step(optimizer, closure)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Compute gradients, hooks included."""
@@ -86,5 +99,8 @@ class ModuleLink:
 
     def _in_fit(self) -> GradientSteps:
         if self.gradients is None:
-            raise RuntimeError("Gradients were asked for outside of `fit`.")
+            raise ModuleError(
+                "Gradients were to be computed or an optimizer was to step, but nothing is trained yet, or at all. "
+                "Do it in `training_step`, or in a hook of `fit` from `on_train_start` on."
+            )
         return self.gradients

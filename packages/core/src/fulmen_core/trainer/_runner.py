@@ -196,16 +196,20 @@ class Runner:
             raise ModuleError(
                 "`trainer.estimated_stepping_batches` is known during `fit`, for example in `configure_optimizers`."
             )
-        settings, batches = self.settings, self.session.data.training().num_batches
-        if settings.max_epochs == -1 or batches == math.inf:
-            return math.inf if settings.max_steps == -1 else settings.max_steps
+        settings = self.settings
+        most = math.inf if settings.max_steps == -1 else settings.max_steps
+        if settings.max_epochs == -1:
+            return most
+        batches = self.session.data.training().num_batches
+        if batches == math.inf:
+            return most
         schedule = next((one for one in self.session.parts.callbacks if isinstance(one, SchedulesAccumulation)), None)
         if schedule is None:
             steps = math.ceil(batches / accumulate) * settings.max_epochs
         else:
             epochs = range(settings.max_epochs)
             steps = sum(math.ceil(batches / schedule.accumulation_at(epoch)) for epoch in epochs)
-        return steps if settings.max_steps == -1 else min(steps, settings.max_steps)
+        return min(steps, most)
 
     def _last_module(self, path: str | PathLike[str] | None) -> tuple[LightningModule, str | PathLike[str] | None]:
         """Return the module of the last run, and its best checkpoint where nothing else is asked for."""

@@ -145,7 +145,7 @@ def _prepared_for_training(session: Session) -> Engine:
 
     engine = session.prepare(make_optimizers)
     engine.scheduler_configs = configs
-    session.link.scheduler_configs = configs
+    session.link.hand_out(engine.prepared, configs)
     if not engine.prepared.optimizers:
         rank_zero_warn(
             f"`{type(module).__name__}.configure_optimizers` returned no optimizer: nothing will be trained."

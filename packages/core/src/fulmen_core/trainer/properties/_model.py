@@ -29,15 +29,16 @@ class ModelProperties(TrainerBase):
 
     @property
     def model(self) -> Any:
-        """The module as the strategy calls it to train."""
-        engine = self._engine("model")
-        wrapped = engine.prepared.training_module
-        return engine.module if wrapped is engine.entry else wrapped
+        """The module as the strategy calls it to train; until that has prepared it, the module itself."""
+        engine = self._engine
+        if engine is None or engine.prepared.training_module is engine.entry:
+            return self.lightning_module
+        return engine.prepared.training_module
 
     @property
     def optimizers(self) -> Sequence[Optimizer]:
-        """The optimizers of the run."""
-        return list(self._engine("optimizers").prepared.optimizers)
+        """The optimizers of the run; none until they are made."""
+        return [] if self._engine is None else list(self._engine.prepared.optimizers)
 
     @optimizers.setter
     def optimizers(self, optimizers: Sequence[Optimizer]) -> None:
@@ -49,13 +50,13 @@ class ModelProperties(TrainerBase):
     @property
     def scaler(self) -> GradScaler | None:
         """What scales the loss; None where nothing does, or where the strategy's own library does it."""
-        prepared = None if self._session is None or self._session.engine is None else self._session.engine.prepared
+        prepared = None if self._engine is None else self._engine.prepared
         return prepared.scaler if isinstance(prepared, SupportsLossScaling) else None
 
     @property
     def lr_scheduler_configs(self) -> Sequence[LRSchedulerConfig]:
-        """The schedulers of the run."""
-        return list(self._engine("lr_scheduler_configs").scheduler_configs)
+        """The schedulers of the run; none until they are made."""
+        return [] if self._engine is None else list(self._engine.scheduler_configs)
 
     @property
     def callbacks(self) -> list[Callback]:
