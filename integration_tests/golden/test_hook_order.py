@@ -7,7 +7,6 @@ epochs of three batches, with two validation batches and one optimizer whose sch
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import groupby
@@ -41,7 +40,7 @@ PRIMITIVES = [
 """Hooks of the module that do something by themselves: the loop has a shorter way where they are not overridden."""
 OF_DATA = ["prepare_data", "setup", "teardown", *LOADERS, *TRANSFER]
 OF_MODULE = [hook.value for hook in Hook if callable(getattr(L.LightningModule, hook.value, None))]
-OF_CALLBACKS = [name for name, _ in inspect.getmembers(Callback, inspect.isfunction) if not name.startswith("_")]
+OF_CALLBACKS = [*(hook.value for hook in Hook if hasattr(Callback, hook.value)), "state_dict", "load_state_dict"]
 OF_DATAMODULE = [*OF_DATA, "on_exception", "state_dict", "load_state_dict"]
 
 

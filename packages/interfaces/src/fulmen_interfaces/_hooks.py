@@ -8,7 +8,7 @@ callbacks come first and the module after them::
       D.prepare_data, M.prepare_data                     (one process per machine, or one in all)
       D.setup(stage), C.setup(stage), M.setup(stage)
       M.configure_model
-      [resume: M.on_load_checkpoint, C.on_load_checkpoint, C.load_state_dict]
+      [ckpt_path: M.on_load_checkpoint, C.on_load_checkpoint, C.load_state_dict]
       M.configure_optimizers
       on_fit_start
       [sanity check: C.on_sanity_check_start, M.val_dataloader, EVALUATION, C.on_sanity_check_end]

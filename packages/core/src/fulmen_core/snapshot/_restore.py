@@ -19,19 +19,31 @@ from fulmen_core.snapshot._elastic import go_on_elsewhere
 from fulmen_core.snapshot._gradients import put_back, warn_of_lost_window
 from fulmen_core.snapshot._keys import FORMAT_VERSION, OWN_KEY, SCALER_KEY
 from fulmen_core.snapshot._lightning_loops import progress_from
-from fulmen_interfaces import CheckpointError, PreparedModel, SupportsShardedCheckpoint, rank_zero_info, rank_zero_warn
+from fulmen_interfaces import (
+    CallbackOrder,
+    CheckpointError,
+    PreparedModel,
+    Stage,
+    SupportsShardedCheckpoint,
+    rank_zero_info,
+    rank_zero_warn,
+)
 
 
 def restore_callbacks(parts: RunParts, checkpoint: dict[str, Any]) -> None:
-    """Show the checkpoint to the callbacks, which may change it, and hand each its state."""
+    """Show the checkpoint to the callbacks, which may change it, and hand each its state.
+
+    In an evaluation, those that watch or save a fit keep what they know of it.
+    """
+    fitting = parts.stage is Stage.FIT
     for callback in parts.callbacks:
         callback.on_load_checkpoint(parts.trainer, parts.module, checkpoint)
     states = checkpoint.get("callbacks") or {}
     for callback in parts.callbacks:
-        if callback.state_key in states:
+        if callback.state_key in states and (fitting or callback.order < CallbackOrder.MONITOR):
             callback.load_state_dict(states[callback.state_key])
     unknown = set(states) - {callback.state_key for callback in parts.callbacks}
-    if unknown:
+    if unknown and fitting:
         rank_zero_warn(
             f"The checkpoint holds states of callbacks that this run does not have: {', '.join(sorted(unknown))}. "
             "They are left out. Pass the same callbacks to go on with them."

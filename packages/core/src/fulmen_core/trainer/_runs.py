@@ -126,8 +126,7 @@ def read_checkpoint(session: Session, checkpoint_io: CheckpointIO) -> dict[str, 
     load = parts.profiling.wrap("load_checkpoint", open_checkpoint)
     checkpoint: dict[str, Any] = load(job.ckpt_path, checkpoint_io, weights_only=weights_only, world=parts.world)
     parts.module.on_load_checkpoint(checkpoint)
-    if job.stage is Stage.FIT:
-        restore_callbacks(parts, checkpoint)
+    restore_callbacks(parts, checkpoint)
     restore_datamodule(parts, checkpoint)
     return checkpoint
 
