@@ -172,6 +172,14 @@ BAD_SIGNATURES = [
         "(self, epoch, batch_idx, optimizer, optimizer_closure)",
     ),
     ("lr_scheduler_step", ["scheduler", "optimizer_idx", "metric"], "requires 3", "(self, scheduler, metric)"),
+    ("training_step", ["batch_idx", "batch"], "takes batch_idx, batch in another place", "(self, batch, batch_idx)"),
+    ("test_step", ["batch", "dataloader_idx"], "takes dataloader_idx in another place", "(self, batch, batch_idx)"),
+    (
+        "configure_gradient_clipping",
+        ["optimizer", "optimizer_idx", "gradient_clip_val=None", "gradient_clip_algorithm=None"],
+        "takes gradient_clip_val, gradient_clip_algorithm in another place",
+        "(self, optimizer, gradient_clip_val, gradient_clip_algorithm)",
+    ),
     ("configure_gradient_clipping", ["optimizer"], "takes 1 argument", "gradient_clip_val, gradient_clip_algorithm"),
 ]
 

@@ -88,6 +88,7 @@ def _uncallable(obj: object, base: type, name: str, function: Callable[..., Any]
     least = len(_always_given(name, expected))
     given = _SAID_OF_STEPS if name in _STEPS else ", ".join(expected) or "nothing"
     required, most, keywords = _capacity(parameters)
+    misplaced = _misplaced(parameters, expected)
     shown = expected[:2] if name in _STEPS else expected
     call = f"{name}({', '.join(['self', *shown])})"
     if keywords:
@@ -96,6 +97,8 @@ def _uncallable(obj: object, base: type, name: str, function: Callable[..., Any]
         reason = f"It requires {required} argument{'' if required == 1 else 's'}, but is called with {given}."
     elif most < least:
         reason = f"It takes {most or 'no'} argument{'' if most == 1 else 's'}, but is called with {given}."
+    elif misplaced:
+        reason = f"It takes {', '.join(misplaced)} in another place, but is called with {given}."
     else:
         return
     yield HookProblem(f"{type(obj).__name__}.{name}", inspect.signature(function), reason, f"Write def {call}.")
@@ -113,6 +116,13 @@ def _always_given(name: str, expected: tuple[str, ...]) -> tuple[str, ...]:
         return expected[:1]
     leaves_out = name.endswith(("_batch_start", "_batch_end"))
     return tuple(one for one in expected if not (leaves_out and one == "dataloader_idx"))
+
+
+def _misplaced(parameters: inspect.Signature, expected: tuple[str, ...]) -> list[str]:
+    """Return the arguments that are taken by their names, but where another is given."""
+    places = {name: place for place, name in enumerate(expected)}
+    taken = [one for one in parameters.parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
+    return [one.name for place, one in enumerate(taken) if places.get(one.name, place) != place]
 
 
 def _capacity(parameters: inspect.Signature) -> tuple[int, int, list[str]]:
