@@ -132,7 +132,18 @@ class TestWithoutAProfiler:
         assert gradients.backward == gradients.prepared.backward
         assert gradients.step_uncounted == gradients.prepared.step
         assert session.engine._log_metrics == session.parts.loggers.log_metrics
-        assert runner.profiler is None
+        assert session.parts.profiling.profiler is None
+
+    def test_users_may_measure_all_the_same(self):
+        class Measuring(Line):
+            def training_step(self, batch: Any, batch_idx: int) -> Any:
+                with self.trainer.profiler.profile("my loss"):
+                    return self.loss(batch)
+
+        measured, plain = Measuring(), Line()
+        for module in (measured, plain):
+            trainer().fit(module, loader(3))
+        assert torch.equal(measured.layer.weight, plain.layer.weight)
 
     def test_hooks_are_bound_as_they_are(self):
         watcher, module = Watcher(), Busy()

@@ -17,7 +17,7 @@ import torch
 from fulmen_core.checkpoint import TorchCheckpointIO
 from fulmen_core.data import DataSource, LightningDataModule
 from fulmen_core.logging import make_loggers
-from fulmen_core.loop import Terminated, on_device
+from fulmen_core.loop import NoProfiler, Terminated, on_device
 from fulmen_core.module import AttachedTrainer, LightningModule
 from fulmen_core.random import Snapshot
 from fulmen_core.resolver import RunPlan, is_interactive
@@ -38,6 +38,7 @@ from fulmen_interfaces import (
     Every,
     ModuleError,
     Problem,
+    Profiler,
     RunStatus,
     SchedulesAccumulation,
     Stage,
@@ -76,6 +77,8 @@ class Runner:
             checkpoint_io=settings.checkpoint_io or TorchCheckpointIO(),
             adopt=self._adopt,
         )
+        self.profiler: Profiler = self.parts.profiler or NoProfiler()
+        """What users measure with."""
         self._launcher = self.plan.make_launcher()
 
     def job(

@@ -61,9 +61,9 @@ class MetricProperties(TrainerBase):
         self.loggers = [] if logger is None else [logger]
 
     @property
-    def profiler(self) -> Profiler | None:
-        """What measures where the time goes, if anything."""
-        return self._runner.parts.profiler
+    def profiler(self) -> Profiler:
+        """What measures where the time goes; without one, something that measures nothing."""
+        return self._runner.profiler
 
     @property
     def log_dir(self) -> str | None:
