@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 from typing import Any
 
 import pytest
@@ -383,3 +384,23 @@ def test_a_trial_run_tries_what_the_module_does_with_its_logger_and_writes_nothi
 
 def test_a_trial_run_without_a_logger_has_none() -> None:
     assert trainer(fast_dev_run=True, logger=False).logger is None
+
+
+@pytest.mark.parametrize(
+    ("run", "told"),
+    [
+        ({"log_every_n_steps": 11}, True),
+        ({"log_every_n_steps": 10}, False),
+        ({"log_every_n_steps": 6, "accumulate_grad_batches": 2}, False),
+        ({"log_every_n_steps": 7, "accumulate_grad_batches": 2}, True),
+        ({"max_steps": 3, "log_every_n_steps": 4}, True),
+        ({"log_every_n_steps": 0}, False),
+        ({"log_every_n_steps": 11, "logger": False}, False),
+        ({"log_every_n_steps": 11, "fast_dev_run": True}, False),
+    ],
+)
+def test_a_fit_that_is_over_before_steps_are_written_is_told(run: Any, told: bool) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trainer(**{"max_epochs": 2, "logger": FakeLogger(), **run}).fit(Line(), loader(5))
+    assert any("they will get none. Write log_every_n_steps=" in str(one.message) for one in caught) is told

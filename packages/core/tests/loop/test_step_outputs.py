@@ -173,3 +173,16 @@ def test_evaluation_steps_may_return_anything(value: Any) -> None:
     predictions = trainer().predict(module, loader(1))
     assert len(Any_.seen) == 3
     assert all(one is value for one in [*Any_.seen, *predictions])
+
+
+def test_a_step_that_returns_nothing_is_told_once() -> None:
+    class Forgetting(Line):
+        def training_step(self, batch: Any, batch_idx: int) -> None:
+            self.loss(batch)
+
+    module = Forgetting()
+    before = module.layer.weight.detach().clone()
+    with pytest.warns(UserWarning, match=r"returned None.*nothing is learnt") as told:
+        trainer(max_epochs=2).fit(module, loader(3))
+    assert len([one for one in told if "returned None" in str(one.message)]) == 1
+    assert torch.equal(module.layer.weight, before)

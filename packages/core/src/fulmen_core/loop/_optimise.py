@@ -18,7 +18,7 @@ from fulmen_core.loop._progress import FitProgress
 from fulmen_core.loop._steps import StepCall
 from fulmen_core.loop._window import AccumulationWindow
 from fulmen_core.module import LightningOptimizer, ToggledParameters
-from fulmen_interfaces import KeepsOwnGradients, ModuleError, PreparedModel
+from fulmen_interfaces import KeepsOwnGradients, ModuleError, PreparedModel, rank_zero_warn
 
 
 class Optimisation(Protocol):
@@ -157,6 +157,7 @@ class AutomaticOptimisation:
         self._scope = scope
         self._progress = progress
         self._keep_outputs = gradients.hooks.keep_outputs or self._by_closure
+        self._told_of_none = False
         # Where nobody sees the moment, memory is freed before the forward pass takes its own.
         self._clears_first = gradients.hooks.zero_grad_unseen and not self._by_closure
 
@@ -186,6 +187,7 @@ class AutomaticOptimisation:
         if window.opens and not self._clears_first:
             gradients.zero_grad(self._optimizer, batch_idx)
         if loss is None:
+            self._tell_of_none()
             return {}
         if window.divisor != 1:
             loss = loss / window.divisor
@@ -193,6 +195,14 @@ class AutomaticOptimisation:
             loss = trainable(loss)
         gradients.backward(loss)
         return detached_outputs(returned, loss) if self._keep_outputs else None
+
+    def _tell_of_none(self) -> None:
+        if not self._told_of_none:
+            self._told_of_none = True
+            rank_zero_warn(
+                "`training_step` returned None: such a batch is left out, nothing is learnt from it. Return the loss if "
+                "this is not meant."
+            )
 
     def _mend_window(self) -> None:
         """Make the gradients of a window that ended unforeseen those of its real size."""

@@ -175,7 +175,18 @@ def _make_fit(session: Session, engine: Engine) -> Fit:
     fit = assemble_fit(engine, session.link, cursor, session.data.validation())
     fit.reload, fit.switches = session.reload, switches
     session.fit = fit
+    _warn_of_silent_loggers(fit, session.ingredients.trainer.estimated_stepping_batches)
     return fit
+
+
+def _warn_of_silent_loggers(fit: Fit, steps: int | float) -> None:
+    """Warn where a fit is over before values of steps are written for the first time."""
+    every, trial = fit.log_interval, fit.engine.settings.fast_dev_run
+    if fit.engine.loggers and not trial and 0 < steps < every:
+        rank_zero_warn(
+            f"Loggers get values of steps every {every} steps, but this fit has {steps}: they will get none. "
+            f"Write log_every_n_steps={steps} at most to have them."
+        )
 
 
 def _warn(engine: Engine, job: Job) -> None:
