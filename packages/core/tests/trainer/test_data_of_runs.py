@@ -91,12 +91,15 @@ def test_a_trial_run_reads_a_few_batches_of_everything_and_leaves_the_rest_out(b
 
 
 def test_overfitting_reads_the_same_few_batches_in_order_and_leaves_the_loader_alone() -> None:
-    module, data = Reading(), DataLoader(pairs(20), batch_size=2, shuffle=True)
-    with pytest.warns(UserWarning, match="overfit_batches wants the same batches"):
-        trainer(overfit_batches=2, max_epochs=3, num_sanity_val_steps=0).fit(module, data, loader(10))
+    module = Reading()
+    training, validation = (DataLoader(pairs(20), batch_size=2, shuffle=True) for _ in range(2))
+    with pytest.warns(UserWarning, match="overfit_batches wants the same batches") as told:
+        trainer(overfit_batches=2, max_epochs=3, num_sanity_val_steps=0).fit(module, training, validation)
+    assert ["train_dataloader" in str(told[0].message), "val_dataloader" in str(told[1].message)] == [True, True]
     assert module.read["train"] == firsts(10)[:2] * 3
     assert module.read["val"] == firsts(10)[:2] * 3
-    assert isinstance(data.sampler, RandomSampler)
+    assert isinstance(training.sampler, RandomSampler)
+    assert isinstance(validation.sampler, RandomSampler)
 
 
 def test_overfitting_may_be_a_share() -> None:

@@ -124,6 +124,8 @@ class RunData:
 
     def _data_over(self, loaders: Any, stage: Stage) -> EvaluationData:
         hook, argument, limit = self._limits[stage]
+        if self._job.stage is Stage.FIT and self._parts.settings.overfit_batches:
+            loaders, argument = in_fixed_order(loaders, hook.value), "overfit_batches"
         if self._sharding is not None:
             loaders = self._sharding.for_evaluation(loaders, epoch=self._parts.progress.epoch)
         indices = IndexRecord() if stage is Stage.PREDICT and self._indices_are_wanted else None
