@@ -126,6 +126,28 @@ def test_a_bound_on_gradients_that_is_none_is_refused(bound: Any, argument: str)
     assert [problem.argument for problem in caught.value.problems] == [argument]
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_within_an_overridden_optimizer_step_its_steps_do_not_count_yet(accumulate: int) -> None:
+    class Counting(Line):
+        seen: ClassVar[list[int]] = []
+
+        def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any) -> None:
+            self.seen.append(self.trainer.global_step)
+            optimizer.step(closure=optimizer_closure)
+            self.seen.append(self.global_step)
+            optimizer.step()
+            self.seen.append(self.global_step)
+
+        def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+            self.seen.append(-self.global_step)
+
+    fitted = trainer(accumulate_grad_batches=accumulate)
+    fitted.fit(Counting(), loader(2))
+    seen, Counting.seen = list(Counting.seen), []
+    assert seen == ([0, 0, 0, -2, 2, 2, 2, -4] if accumulate == 1 else [0, 0, 0, 0, -2])
+    assert fitted.global_step == (4 if accumulate == 1 else 2)
+
+
 def test_an_overridden_optimizer_step_may_warm_up_the_rate() -> None:
     class Warm(Line):
         def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -60,6 +61,8 @@ class GradientSteps:
         self.hooks = hooks
         self.prepared = prepared
         self._progress = progress
+        self._held: int | None = None
+        """Steps that do not count yet; None: each counts at once."""
         self.step_uncounted = profiling.wrap("optimizer_step", prepared.step)
         """Steps an optimizer; whoever calls it counts."""
         self._zero_grad = profiling.wrap("optimizer_zero_grad", hooks.zero_grad or _zero_grad)
@@ -85,8 +88,21 @@ class GradientSteps:
     def step(self, optimizer: Optimizer, closure: Callable[[], Any] | None = None) -> Any:
         """Step and count."""
         result = self.step_uncounted(optimizer, closure)
-        self._progress.global_step += 1
+        if self._held is None:
+            self._progress.global_step += 1
+        else:
+            self._held += 1
         return result
+
+    @contextmanager
+    def counting_afterwards(self) -> Iterator[None]:
+        """Inside, `global_step` stays what it was before the steps taken there."""
+        self._held = 0
+        try:
+            yield
+        finally:
+            self._progress.global_step += self._held
+            self._held = None
 
     def finish_and_step(self, optimizer: Optimizer, closure: Callable[[], Any] | None = None) -> Any:
         """Step and count; gradients are finished before: as they are, or as `closure` computes them."""
@@ -200,8 +216,8 @@ class AutomaticOptimisation:
         if not self._told_of_none:
             self._told_of_none = True
             rank_zero_warn(
-                "`training_step` returned None: such a batch is left out, nothing is learnt from it. Return the loss if "
-                "this is not meant."
+                "`training_step` returned None: such a batch is left out, nothing is learnt from it. Return the loss "
+                "if this is not meant."
             )
 
     def _mend_window(self) -> None:
@@ -227,7 +243,8 @@ class AutomaticOptimisation:
         if override is None:
             self._gradients.finish_and_step(self._optimizer, closure)
         else:
-            override(self._progress.epoch, batch_idx, self._wrapped, closure)
+            with self._gradients.counting_afterwards():
+                override(self._progress.epoch, batch_idx, self._wrapped, closure)
         if outputs is None:
             raise ModuleError(
                 "`optimizer_step` came back without its closure having run: there was no training step. Call "
