@@ -129,6 +129,9 @@ def test_callbacks_of_the_module_replace_those_of_their_class_for_its_runs() -> 
     alone = Own(Named("alone"))
     ready.fit(alone, loader(1))
     assert alone.called == ["other", "alone"]
+    extending = Own([Other("extended")])
+    ready.fit(extending, loader(1))
+    assert extending.called == ["extended"]
     plain = Own([])
     ready.fit(plain, loader(1))
     assert plain.called == ["first", "other", "second"]

@@ -19,7 +19,7 @@ class ModuleHooks:
     """
 
     def configure_callbacks(self) -> Sequence[Callback] | Callback:
-        """Return callbacks that belong to this module; they replace those of the same class in the Trainer."""
+        """Return callbacks that belong to this module; they replace those of their classes in the Trainer, extended ones included."""
         return ()
 
     def configure_model(self) -> None:

@@ -55,7 +55,10 @@ def make_callbacks(settings: TrainerSettings, run: EffectiveSettings, catalogue:
 
 
 def with_module_callbacks(callbacks: Sequence[Callback], module: LightningModule) -> tuple[Callback, ...]:
-    """Return the callbacks in the order in which they are called, those of the module in the place of their like."""
+    """Return the callbacks in the order in which they are called, those of the module in the place of their like.
+
+    Their like are objects of the same class, or of one that it extends.
+    """
     own = module.configure_callbacks() or ()
     own = [own] if isinstance(own, Callback) else list(own)
     for one in own:
@@ -64,8 +67,7 @@ def with_module_callbacks(callbacks: Sequence[Callback], module: LightningModule
                 f"`{type(module).__name__}.configure_callbacks` returned {one!r} among its callbacks. "
                 "Return objects of classes derived from `Callback`."
             )
-    kinds = {type(one) for one in own}
-    kept = [one for one in callbacks if type(one) not in kinds]
+    kept = [one for one in callbacks if type(one) is Callback or not any(isinstance(mine, type(one)) for mine in own)]
     return tuple(sorted([*kept, *own], key=lambda callback: callback.order))
 
 
