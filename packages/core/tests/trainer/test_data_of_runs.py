@@ -296,3 +296,29 @@ def test_is_last_batch_is_known_within_the_batch() -> None:
         Last.seen = []
         trainer(max_epochs=2, callbacks=[Last()]).fit(Line(), data)
         assert Last.seen == [False, False, True] * 2
+
+
+def test_a_transfer_hook_of_the_module_that_the_data_module_takes_over_is_told() -> None:
+    called: list[str] = []
+
+    class Data(LightningDataModule):
+        def train_dataloader(self) -> Any:
+            return loader(1)
+
+        def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+            called.append("data")
+            return batch
+
+    class Own(Line):
+        def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+            called.append("before")
+            return batch
+
+        def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+            called.append("module")
+            return batch
+
+    with pytest.warns(UserWarning, match=r"Own.on_after_batch_transfer is not called: Data.on_after_batch") as told:
+        trainer().fit(Own(), datamodule=Data())
+    assert called == ["before", "data"]
+    assert not any("on_before_batch_transfer" in str(one.message) for one in told)

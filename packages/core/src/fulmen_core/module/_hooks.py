@@ -19,7 +19,7 @@ class ModuleHooks:
     """
 
     def configure_callbacks(self) -> Sequence[Callback] | Callback:
-        """Return callbacks that belong to this module; they replace those of their classes in the Trainer, extended ones included."""
+        """Return callbacks that belong to this module; they replace the Trainer's of the same classes or their bases."""
         return ()
 
     def configure_model(self) -> None:

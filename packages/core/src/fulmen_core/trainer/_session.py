@@ -38,7 +38,7 @@ from fulmen_core.trainer._requeue import Requeue
 from fulmen_core.trainer._run_data import RunData
 from fulmen_core.trainer._run_link import ModuleLink
 from fulmen_core.trainer._torch_flags import torch_flags
-from fulmen_core.trainer._transfer import make_transfer
+from fulmen_core.trainer._transfer import make_transfer, shadowed_hooks
 from fulmen_interfaces import (
     Accelerator,
     Callback,
@@ -229,6 +229,9 @@ class Session:
             problems += near_miss_hooks(callback, Callback)
         for problem in problems:
             rank_zero_warn(str(problem))
+        module, datamodule = type(self.parts.module).__name__, type(self.parts.datamodule).__name__
+        for hook in shadowed_hooks(self.parts.module, self.parts.datamodule):
+            rank_zero_warn(f"{module}.{hook} is not called: {datamodule}.{hook} takes its place. Keep one of them.")
 
 
 @contextmanager

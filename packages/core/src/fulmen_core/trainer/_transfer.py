@@ -56,12 +56,21 @@ def make_prefetch(parts: RunParts) -> DevicePrefetch | None:
     return DevicePrefetch(parts.profiling.wrap("batch_to_device", move), accelerator, parts.device)
 
 
+def shadowed_hooks(module: DataHooks, datamodule: Any) -> list[Hook]:
+    """Return the hooks of the transfer that the module overrides in vain: the data module's take their place."""
+    return [hook for hook in _TRANSFER_HOOKS if _overrides(module, hook) and _overrides(datamodule, hook)]
+
+
 def _overridden(module: DataHooks, datamodule: Any, hook: Hook) -> Callable[..., Any] | None:
     for owner in (datamodule, module):
-        if isinstance(owner, DataHooks) and overrides_data_hook(owner, hook.value):
+        if _overrides(owner, hook):
             method: Callable[..., Any] = getattr(owner, hook.value)
             return method
     return None
+
+
+def _overrides(owner: Any, hook: Hook) -> bool:
+    return isinstance(owner, DataHooks) and overrides_data_hook(owner, hook.value)
 
 
 def _without_index(call: Callable[[Any], Any]) -> Transfer:
