@@ -42,6 +42,14 @@ def test_a_script_that_changes_the_working_folder(tmp_path: Path) -> None:
     assert lines_of(start("script.py", "word", cwd=tmp_path)) == ["ranks 0 1 word"] * 2
 
 
+def test_a_script_behind_which_a_prompt_comes(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(TWO_RANKS + RUN)
+    (tmp_path / "typed.py").write_text("print('typed', ranks.__name__)")
+    with (tmp_path / "typed.py").open() as typed:
+        program = start("-uqi", "script.py", cwd=tmp_path, stdin=typed)
+        assert lines_of(program) == ["ranks 0 1"] * 2 + ["typed ranks"]  # once: the further rank has no prompt
+
+
 def test_a_folder(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "helper.py").write_text(TWO_RANKS)

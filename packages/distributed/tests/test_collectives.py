@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -79,6 +80,18 @@ def killed(world: World) -> None:
 def test_a_killed_process_is_named() -> None:
     with pytest.raises(RankError, match="Rank 1 was killed by SIGKILL"):
         MultiprocessingLauncher("fork").launch(killed, LaunchSettings(2))
+
+
+def leaves_with_a_word(world: World) -> None:
+    if world.rank == 1:
+        sys.exit("there is no data")
+    join(world)
+
+
+def test_what_a_process_says_when_it_leaves_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RankError, match="Rank 1 ended with exit code 1"):
+        MultiprocessingLauncher("fork").launch(leaves_with_a_word, LaunchSettings(2))
+    assert "there is no data" in capfd.readouterr().err
 
 
 def test_what_cannot_be_pickled_cannot_be_spawned() -> None:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from fulmen_core.data import CombinedLoader, EvaluationData
-from fulmen_interfaces import ConfigurationError, DataError
+from fulmen_core.data import CombinedLoader, EvaluationData, Sharding
+from fulmen_interfaces import ConfigurationError, DataError, World
 
 
 class Stream(IterableDataset[int]):
@@ -71,6 +71,30 @@ def test_limits() -> None:
     combined = CombinedLoader([range(4), range(3)], "sequential")
     combined.limits = [1, float("inf")]
     assert read(EvaluationData(combined, limit=2)) == [(0, [0]), (1, [0, 1])]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.34, 0.5, 0.99, 1.0])
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("count", [5, 6, 7])
+def test_ranks_read_a_share_as_one_process_would(count: int, size: int, share: float) -> None:
+    def read_by(ranks: int) -> list[tuple[int, str]]:
+        loaders = [
+            DataLoader(range(count), batch_size=1),  # type: ignore[arg-type]
+            CombinedLoader([DataLoader(range(count)), DataLoader(range(count + 1))], "max_size"),  # type: ignore[arg-type]
+        ]
+        shardings = [Sharding(World(rank, ranks), 0) for rank in range(ranks)]
+        every = [read(EvaluationData(one.for_evaluation(loaders), limit=share)) for one in shardings]
+        return sorted((number, str(batch)) for rank in every for number, batches in rank for batch in batches)
+
+    assert read_by(size) == read_by(1)
+    assert bool(read_by(1)) == (share > 0)
+
+
+def test_a_share_that_is_no_batch_is_refused_on_every_rank() -> None:
+    loader = DataLoader(range(9), batch_size=1)  # type: ignore[arg-type]
+    for rank in range(2):
+        with pytest.raises(ConfigurationError, match=r"Give at least 0\.112"):
+            EvaluationData(Sharding(World(rank, 2), 0).for_evaluation(loader), limit=0.1)
 
 
 def test_a_limit_leaves_the_rest_unread() -> None:

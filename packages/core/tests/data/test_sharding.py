@@ -107,6 +107,26 @@ def test_a_batch_sampler_of_the_users_own_is_dealt_out_by_batches() -> None:
     ]
 
 
+def test_a_loader_that_reads_in_its_own_way_is_left_alone_with_a_warning() -> None:
+    class Backwards(DataLoader[int]):
+        def __iter__(self) -> Any:
+            return reversed(list(super().__iter__()))
+
+    loader = Backwards(range(4), batch_size=2)  # type: ignore[arg-type]
+    for even in (True, False):
+        with pytest.warns(UserWarning, match="Backwards has its own __iter__, so every rank reads all"):
+            assert parts(loader, 2, even=even) == [loader, loader]
+
+
+def test_a_loader_that_only_adds_something_is_parted() -> None:
+    class Named(DataLoader[int]):
+        def __init__(self, name: str, **options: Any) -> None:
+            super().__init__(range(4), **options)  # type: ignore[arg-type]
+            self.name = name
+
+    assert [numbers(part) for part in parts(Named("four", batch_size=1), 2, even=True)] == [[0, 2], [1, 3]]
+
+
 def test_data_that_is_parted_already_is_left_alone() -> None:
     class Stream(IterableDataset[int]):
         def __iter__(self) -> Iterator[int]:
@@ -161,6 +181,8 @@ def test_loaders_in_a_collection_are_parted_each() -> None:
     first, second = parts(combined, 2, even=False)
     assert [batch["a"].item() for batch, *_ in first] == [0, 2]
     assert [batch["b"].item() for batch, *_ in second if batch["b"] is not None] == [1]
+    (among_others,) = parts([combined], 2, even=False)[0]
+    assert [batch["a"].item() for batch, *_ in among_others] == [0, 2]
 
 
 class Rotating(Sampler[int]):

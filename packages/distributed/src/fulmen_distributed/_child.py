@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from fulmen_distributed._crew import end_process, fail
+from fulmen_distributed._crew import end_as_asked, end_process, fail
 from fulmen_distributed._left_alone import is_left_alone, left_alone
 from fulmen_distributed._parent import watch_parent
 from fulmen_distributed._reports import Reports
@@ -39,9 +39,7 @@ def main() -> None:
         end_process(130)
     except SystemExit as ending:
         if ending.code is not None and ending.code != 0:
-            if not isinstance(ending.code, int):
-                print(ending.code, file=sys.stderr)  # noqa: T201  as Python does
-            end_process(ending.code if isinstance(ending.code, int) else 1)
+            end_as_asked(ending)
     except BaseException as error:
         fail(reports, rank, error, hide=_OURS)
     reports.write_end(rank)

@@ -136,6 +136,15 @@ def end_process(code: int) -> None:
     os._exit(code)
 
 
+def end_as_asked(ending: SystemExit) -> None:
+    """End this process with the code of a `sys.exit`, or with its message, as Python does."""
+    code = 0 if ending.code is None else ending.code
+    if not isinstance(code, int):
+        print(code, file=sys.stderr)  # noqa: T201
+        code = 1
+    end_process(code)
+
+
 def fail(reports: Reports, rank: int, error: BaseException, *, hide: tuple[str, ...]) -> None:
     """End this process, and leave behind why; frames of the files in `hide` are not worth telling."""
     try:

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar, final
 
 import torch
 
-from fulmen_distributed._crew import Crew, Worker, end_process, fail
+from fulmen_distributed._crew import Crew, Worker, end_as_asked, end_process, fail
 from fulmen_distributed._parent import watch_parent
 from fulmen_distributed._process_group import keep_store, part, store_at
 from fulmen_distributed._reports import Reports
@@ -124,7 +124,7 @@ def _work(task: _Task) -> None:
     except KeyboardInterrupt:
         end_process(130)
     except SystemExit as ending:
-        end_process(ending.code if isinstance(ending.code, int) else 1)
+        end_as_asked(ending)
     except BaseException as error:
         fail(task.reports, task.world.rank, error, hide=(__file__,))
 

@@ -10,6 +10,7 @@ from typing import Any
 from fulmen_interfaces import ConfigurationError, Problem
 
 CHILD = "fulmen_distributed._child"
+_NOT_PASSED_ON = str.maketrans("", "", "imc")
 _WITH_VALUE = ("-X", "-W", "--check-hash-based-pycs")
 
 
@@ -35,7 +36,7 @@ def program() -> list[str]:
 
 
 def interpreter_options(arguments: Sequence[str]) -> list[str]:
-    """Return Python's own options (`-u -X dev`) of a command line."""
+    """Return Python's own options (`-u -X dev`) of a command line, but `-i`: only one process can own the prompt."""
     options: list[str] = []
     rest = iter(arguments[1:])
     for word in rest:
@@ -45,12 +46,11 @@ def interpreter_options(arguments: Sequence[str]) -> list[str]:
             options += [word, next(rest, "")]
         elif word.startswith(("--", "-X", "-W")):
             options.append(word)
-        elif "m" in word or "c" in word:  # -m, -c, also as the last of several letters: -um
-            letters = word.rstrip("mc")
-            options += [letters] if letters != "-" else []
-            break
         else:
-            options.append(word)
+            letters = word.translate(_NOT_PASSED_ON)
+            options += [letters] if letters != "-" else []
+            if "m" in word or "c" in word:  # also as the last of several letters: -um
+                break
     return options
 
 

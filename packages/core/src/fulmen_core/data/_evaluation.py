@@ -12,6 +12,7 @@ from fulmen_core.data._combined import CombinedLoader
 from fulmen_core.data._epoch import set_epoch
 from fulmen_core.data._indices import IndexRecord
 from fulmen_core.data._limits import batches_under_limit, length_of
+from fulmen_core.data._sharding import is_dealt, share_of_dealt
 from fulmen_core.data._stock import Twin, has_live_workers, is_stock
 from fulmen_core.data._tree import Shape, holds_batches
 from fulmen_core.random import capture_generators, restore_generators
@@ -62,8 +63,7 @@ class EvaluationData:
 
     def count(self) -> None:
         """Look how many batches the loaders have: now, and between two passes where data may have come or gone."""
-        lengths = [min(length_of(loader), bound) for loader, bound in zip(self.loaders, self._bounds, strict=True)]
-        self.num_batches = [batches_under_limit(length, self._limit, self._argument) for length in lengths]
+        self.num_batches = [self._within_limit(*each) for each in zip(self.loaders, self._bounds, strict=True)]
         """Batches of each loader; `inf` where it does not tell."""
 
     def __iter__(self) -> Iterator[Pass]:
@@ -95,6 +95,12 @@ class EvaluationData:
             pairs = zip(self._parts[number], running, strict=True)
             self._read_from[number] = [_with_workers(part) if warm else part for part, warm in pairs]
             restore_generators(self.loaders[number], state["generators"][number])
+
+    def _within_limit(self, loader: Any, bound: int | float) -> int | float:
+        length = min(length_of(loader), bound)
+        if isinstance(self._limit, int) or not is_dealt(loader):
+            return batches_under_limit(length, self._limit, self._argument)
+        return min(length, share_of_dealt(loader, self._limit, self._argument))
 
     def _batches(self, number: int, wanted: int | float) -> Iterator[Any]:
         loader, parts = self.loaders[number], self._read_from[number]

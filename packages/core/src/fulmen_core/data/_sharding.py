@@ -13,8 +13,8 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, IterableDataset, SequentialSampler
 
 from fulmen_core.data._combined import CombinedLoader
-from fulmen_core.data._limits import length_of
-from fulmen_core.data._stock import index_sampler, is_indexed, reading
+from fulmen_core.data._limits import batches_under_limit, length_of
+from fulmen_core.data._stock import index_sampler, is_indexed, own_ways, reading
 from fulmen_core.data._tree import map_loaders
 from fulmen_core.random import Snapshot
 from fulmen_interfaces import World, rank_zero_warn
@@ -59,19 +59,26 @@ class Sharding:
         return random.Random(self._seed + epoch)
 
     def _shard(self, loaders: Any, seeds: random.Random, *, even: bool) -> Any:
-        if isinstance(loaders, CombinedLoader):
-            parts = map_loaders(loaders.iterables, lambda each: self._shard(each, seeds, even=even))
-            combined = CombinedLoader(parts, loaders.mode)
-            combined.limits = loaders.limits
-            return combined
-        return map_loaders(loaders, lambda loader: self._part_of(loader, seeds.getrandbits(62), even=even))
+        return map_loaders(loaders, lambda loader: self._part_of(loader, seeds, even=even))
 
-    def _part_of(self, loader: Any, seed: int, *, even: bool) -> Any:
+    def _part_of(self, loader: Any, seeds: random.Random, *, even: bool) -> Any:
         """Return the part, or the loader itself where its indices are not ours to part."""
+        if isinstance(loader, CombinedLoader):
+            combined = CombinedLoader(self._shard(loader.iterables, seeds, even=even), loader.mode)
+            combined.limits = loader.limits
+            return combined
+        seed = seeds.getrandbits(62)
         data = getattr(loader, "dataset", None)
         if isinstance(data, IterableDataset) and isinstance(data, RankAware):
             data.set_rank(self._world.rank, self._world.size)
-        if not isinstance(loader, DataLoader) or not is_indexed(loader) or _is_distributed(loader):
+        if not isinstance(loader, DataLoader) or isinstance(data, IterableDataset) or _is_distributed(loader):
+            return loader
+        if not is_indexed(loader):
+            rank_zero_warn(
+                f"{type(loader).__name__} has its own {', '.join(sorted(own_ways(loader)))}, so every rank reads all "
+                "its data. Give it a DistributedSampler, or let it choose by rank and set "
+                "use_distributed_sampler=False."
+            )
             return loader
         indices = index_sampler(loader)
         batched = even and type(indices) is BatchSampler
@@ -111,6 +118,10 @@ class Part:
         chosen = self._chosen()
         return (chosen[place % len(chosen)] for place in self._places(len(chosen)))
 
+    def among_first(self, count: int) -> int:
+        """Return how many of the first so many that the sampler chooses are this rank's."""
+        return len(range(self._world.rank, count, self._world.size))
+
     def set_epoch(self, epoch: int) -> None:
         """Pass it on, also to the sampler of which a batch sampler makes batches."""
         samplers: tuple[Any, ...] = (self.sampler, getattr(self.sampler, "sampler", None))
@@ -147,8 +158,26 @@ def _seed_host(seed: int) -> None:
 def is_dealt(loader: Any) -> bool:
     """Whether a loader of `for_evaluation` gives every n-th of the batches that one process would read."""
     if isinstance(loader, CombinedLoader):
-        return all(is_dealt(each) for each in loader.flattened)
+        return bool(loader.flattened) and all(is_dealt(each) for each in loader.flattened)
     return isinstance(loader, DataLoader) and isinstance(index_sampler(loader), Part)
+
+
+def share_of_dealt(loader: Any, share: float, argument: str) -> int:
+    """Return this rank's batches of a share of those that one process would read; of few, some ranks may have none.
+
+    The loader `is_dealt`. `argument` is what the share came from, for errors.
+    """
+    part, whole = _dealt_by(loader)
+    return part.among_first(int(batches_under_limit(len(whole), share, argument)))
+
+
+def _dealt_by(loader: Any) -> tuple[Part, Sized]:
+    """Return what deals out a loader's batches, and something as long as what one process would read."""
+    if isinstance(loader, CombinedLoader):
+        parts, wholes = zip(*map(_dealt_by, loader.flattened), strict=True)
+        return parts[0], CombinedLoader(wholes, loader.mode)
+    part = cast(Part, index_sampler(loader))
+    return part, range(len(part.sampler))
 
 
 def _is_in_order(sampler: Any) -> bool:
