@@ -15,6 +15,7 @@ from fulmen_distributed import (
     SLURM_ENVIRONMENT,
     TORCHRUN_ENVIRONMENT,
     KubeflowEnvironment,
+    LaunchedEnvironment,
     LSFEnvironment,
     MPIEnvironment,
     SLURMEnvironment,
@@ -221,6 +222,17 @@ def test_a_pod_of_a_job_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (environment.main_address, environment.main_port) == ("job-0", 23456)
     told(monkeypatch, LOCAL_RANK=0)  # somebody started several in the pod
     assert not KUBEFLOW_ENVIRONMENT.detect()
+
+
+def test_later_runs_of_a_program_must_use_the_processes_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = {"RANK": 3, "LOCAL_RANK": 1, "GROUP_RANK": 1, "WORLD_SIZE": 4, "LOCAL_WORLD_SIZE": 2}
+    told(monkeypatch, FULMEN_LAUNCHED=1, **places)
+    assert detected()[0] == "launched"
+    environment = LaunchedEnvironment()
+    assert not environment.problems(LaunchSettings(2, 2))
+    (devices,) = environment.problems(LaunchSettings(1, 2))
+    assert "Write devices=2 in all its runs; what one process is to do alone" in str(devices)
+    assert [one.argument for one in environment.problems(LaunchSettings(1, 1))] == ["devices", "num_nodes"]
 
 
 def test_torchrun_goes_before_what_it_runs_in(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from fulmen_distributed._environments import (
     LAUNCHED_ENVIRONMENT,
     TORCHRUN_ENVIRONMENT,
     KubeflowEnvironment,
+    LaunchedEnvironment,
     VariablesEnvironment,
 )
 from fulmen_distributed._guarded import GuardedCollectives, guarded
@@ -49,6 +50,7 @@ __all__ = [
     "GuardedCollectives",
     "KubeflowEnvironment",
     "LSFEnvironment",
+    "LaunchedEnvironment",
     "MPIEnvironment",
     "MultiprocessingLauncher",
     "OnDevice",

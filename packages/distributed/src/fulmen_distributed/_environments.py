@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import final
 
 from fulmen_distributed._variables import LAUNCHED, number
-from fulmen_interfaces import ClusterEnvironmentSpec, World
+from fulmen_interfaces import ClusterEnvironmentSpec, LaunchSettings, Problem, World
 
+_ALONE = "; what one process is to do alone belongs under `if trainer.is_global_zero:`."
 _KUBEFLOW = ("KUBERNETES_SERVICE_HOST", "MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK")
 
 
@@ -38,6 +40,30 @@ class VariablesEnvironment:
 
 
 @final
+class LaunchedEnvironment(VariablesEnvironment):
+    """Processes of a program that a launcher of ours started: each of its runs uses all of them."""
+
+    def problems(self, settings: LaunchSettings) -> Sequence[Problem]:
+        """Return where a run asks for others."""
+        world = self.world()
+        return other_processes(settings, LaunchSettings(world.size // world.num_nodes, world.num_nodes))
+
+
+def other_processes(asked: LaunchSettings, running: LaunchSettings) -> list[Problem]:
+    """Return what a later run of a program asks for that differs from the processes in which the program runs."""
+    problems = []
+    if asked.processes_per_node != running.processes_per_node:
+        reason = f"This program runs in {running.processes_per_node} processes on this machine since its first run."
+        remedy = f"Write devices={running.processes_per_node} in all its runs{_ALONE}"
+        problems.append(Problem("devices", asked.processes_per_node, reason, remedy))
+    if asked.num_nodes != running.num_nodes:
+        reason = f"This program runs on {running.num_nodes} machines since its first run."
+        remedy = f"Write num_nodes={running.num_nodes} in all its runs{_ALONE}"
+        problems.append(Problem("num_nodes", asked.num_nodes, reason, remedy))
+    return problems
+
+
+@final
 class KubeflowEnvironment(VariablesEnvironment):
     """Pods of Kubeflow's PyTorchJob without torchrun: one process in each."""
 
@@ -62,7 +88,7 @@ def _by_kubeflow() -> bool:
 
 LAUNCHED_ENVIRONMENT = ClusterEnvironmentSpec(
     name="launched",
-    create=VariablesEnvironment,
+    create=LaunchedEnvironment,
     summary="Processes that a launcher of fulmen started.",
     detect=_launched,
     priority=100,

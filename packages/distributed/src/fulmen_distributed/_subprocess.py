@@ -15,12 +15,13 @@ from typing import TypeVar, final
 import torch
 
 from fulmen_distributed._crew import Crew, Worker
+from fulmen_distributed._environments import other_processes
 from fulmen_distributed._left_alone import is_left_alone, left_alone
 from fulmen_distributed._process_group import abandon, end_soon, host_store, keep_store
 from fulmen_distributed._reports import Reports
 from fulmen_distributed._script import command, working_folder
 from fulmen_distributed._variables import LAUNCHED, REPORTS, meeting_point, threads_for, variables_of, worlds_here
-from fulmen_interfaces import ConfigurationError, LaunchSettings, Problem, RankError, World
+from fulmen_interfaces import ConfigurationError, LaunchSettings, RankError, World
 
 R = TypeVar("R")
 
@@ -83,10 +84,7 @@ def _program(settings: LaunchSettings) -> tuple[World, _Watch]:
     if not _programs:
         _programs[settings] = _start(settings)
     if settings not in _programs:
-        running = next(iter(_programs)).processes_per_node
-        reason = f"This program runs in {running} processes on this machine since its first run."
-        problem = Problem("devices", settings.processes_per_node, reason, f"Write devices={running} in all its runs.")
-        raise ConfigurationError([problem])
+        raise ConfigurationError(other_processes(settings, next(iter(_programs))))
     world, watch = _programs[settings]
     if watch.is_over:
         raise RankError(
