@@ -34,6 +34,17 @@ def test_several_problems_are_numbered_and_followed_by_what_works() -> None:
     ]
 
 
+def test_a_value_takes_one_line_whatever_it_is() -> None:
+    class Model:
+        def __repr__(self) -> str:
+            return "Model(\n  Layer\n)"
+
+    assert str(Problem("module", Model(), "It was not set up.")) == "module=Model(...: It was not set up."
+    text = str(Problem("devices", list(range(1000)), "They are too many."))
+    assert text.startswith("devices=[0, 1, 2")
+    assert len(text) < 250
+
+
 def test_one_problem_with_suggestions_is_counted_in_the_singular() -> None:
     assert str(ConfigurationError([PRECISION], ["Trainer()"])).startswith("1 problem with this configuration:")
 

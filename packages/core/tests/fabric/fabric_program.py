@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed import ReduceOp
 from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader
 
@@ -149,6 +150,10 @@ def together(folder: Path) -> dict[str, Any]:
         "gathered": [gathered["rank"].tolist(), gathered["number"].tolist(), gathered["word"]],
         "gradient": value.grad.item() if value.grad is not None else None,
         "reduced": [fabric.all_reduce(torch.tensor(float(rank)), reduce_op=op).item() for op in ("mean", "sum", "max")],
+        "reduced as torch says": [
+            fabric.all_reduce(rank + 1.0, reduce_op=op).item()
+            for op in (ReduceOp.SUM, ReduceOp.MAX, ReduceOp.MIN, ReduceOp.AVG)
+        ],
         "broadcast": fabric.broadcast({"from": rank}, src=1),
         "metrics": logger.metrics,
         "place": [fabric.world_size, fabric.local_rank, fabric.node_rank, fabric.is_global_zero],

@@ -106,6 +106,7 @@ def test_nothing_is_set_up_twice() -> None:
         (lambda fabric: fabric.no_backward_sync(Net()), "was not set up"),
         (lambda fabric: fabric.backward(torch.ones(()), model=Net()), "was not set up"),
         (lambda fabric: fabric.all_reduce(1, reduce_op="median"), "no such reduction"),
+        (lambda fabric: fabric.all_reduce(1, reduce_op=torch.distributed.ReduceOp.BAND), "no such reduction"),
     ],
 )
 def test_wrong_arguments_are_refused(use: Any, reason: str) -> None:

@@ -128,6 +128,7 @@ def test_values_are_gathered_reduced_and_sent(ranks: list[dict[str, Any]]) -> No
         found = rank["together"]
         assert found["gathered"] == [[[0.0], [1.0]], [0, 1], "x"]
         assert found["reduced"] == [0.5, 1.0, 1.0]
+        assert found["reduced as torch says"] == [3.0, 2.0, 1.0, 1.5]
         assert found["broadcast"] == {"from": 1}
         assert found["place"] == [2, number, 0, number == 0]
         assert found["gradient"] == 2 * [2.0, 3.0][number]  # that of both ranks

@@ -176,6 +176,8 @@ def test_a_lightning_module_logs_and_optimises_by_hand() -> None:
     assert logger.metrics == [(None, {"loss": pytest.approx(loss.item())})]
     assert (module.current_epoch, module.global_rank, module.device) == (0, 0, torch.device("cpu"))
     assert list(module.loggers) == [logger]
+    assert module.fabric is fabric
+    assert Talking().fabric is None
     with pytest.raises(AttributeError, match="there is no Trainer"):
         _ = module.trainer.max_epochs
 

@@ -22,6 +22,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_LONGEST_VALUE = 200
+"""Characters of a value that are shown: it may be a whole model."""
+
 
 class FulmenError(Exception):
     """Base of all errors that fulmen raises on purpose."""
@@ -41,8 +44,13 @@ class Problem:
     """What would work, as a whole sentence with real names."""
 
     def __str__(self) -> str:
-        text = f"{self.argument}={self.value!r}: {self.reason}"
+        text = f"{self.argument}={_in_a_line(self.value)}: {self.reason}"
         return f"{text} {self.remedy}" if self.remedy else text
+
+
+def _in_a_line(value: object) -> str:
+    first, _, others = repr(value).partition("\n")
+    return f"{first[:_LONGEST_VALUE]}..." if others or len(first) > _LONGEST_VALUE else first
 
 
 class ConfigurationError(FulmenError, ValueError):

@@ -53,7 +53,7 @@ class FabricLink:
     scheduler_configs = ()
 
     def __init__(self, fabric: LoopOfUser, model: SetUpModel) -> None:
-        self._fabric = fabric
+        self.fabric = fabric
         self._model = model
         self.trainer = cast("AttachedTrainer", AbsentTrainer(fabric))
         self.recorder: Recorder = DirectRecorder(fabric)
@@ -84,11 +84,11 @@ class FabricLink:
 
     def all_gather(self, data: Any, group: Any, sync_grads: bool) -> Any:
         """Gather tensors of all ranks."""
-        return self._fabric.all_gather(data, group, sync_grads)
+        return self.fabric.all_gather(data, group, sync_grads)
 
     def print(self, *args: Any, **kwargs: Any) -> None:
         """Print once."""
-        self._fabric.print(*args, **kwargs)
+        self.fabric.print(*args, **kwargs)
 
 
 class DirectRecorder(Recorder):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +12,9 @@ from torch.utils._pytree import tree_map
 
 from fulmen_core.fabric._base import FabricBase
 from fulmen_interfaces import ConfigurationError, Problem, ReduceOp
+
+if TYPE_CHECKING:
+    from torch.distributed import ReduceOp as TorchReduceOp
 
 T = TypeVar("T")
 
@@ -30,7 +33,9 @@ class ProcessMethods(FabricBase):
         collectives = session.collectives
         return self._of_tensors(data, lambda one: collectives.all_gather(one, group=group, sync_grads=sync_grads))
 
-    def all_reduce(self, data: Any, group: Any = None, reduce_op: str | ReduceOp | None = "mean") -> Any:
+    def all_reduce(
+        self, data: Any, group: Any = None, reduce_op: str | ReduceOp | TorchReduceOp.RedOpType | None = "mean"
+    ) -> Any:
         """Return the "mean", "sum", "min" or "max" over all ranks, in nested collections too. On all ranks."""
         collectives, operation = self._launched("all_reduce").collectives, _operation(reduce_op)
         return self._of_tensors(data, lambda one: collectives.all_reduce(one, operation, group=group))
@@ -85,10 +90,10 @@ class ProcessMethods(FabricBase):
         return tree_map(of_one, data)
 
 
-def _operation(word: str | ReduceOp | None) -> ReduceOp:
-    text = ReduceOp.MEAN if word is None else word.lower() if isinstance(word, str) else word
+def _operation(word: str | ReduceOp | TorchReduceOp.RedOpType | None) -> ReduceOp:
+    name = "mean" if word is None else str(word).rpartition(".")[2].lower()  # torch's are called RedOpType.SUM
     try:
-        return _OTHER_WORDS.get(text) or ReduceOp(text)
+        return _OTHER_WORDS.get(name) or ReduceOp(name)
     except ValueError:
         reason, remedy = "There is no such reduction.", f"Give one of {', '.join(one.value for one in ReduceOp)}."
         raise ConfigurationError([Problem("reduce_op", word, reason, remedy)]) from None

@@ -80,6 +80,11 @@ class RunLink(Protocol):
         ...
 
     @property
+    def fabric(self) -> Any:
+        """The Fabric whose user runs the loop; None where a trainer does."""
+        ...
+
+    @property
     def recorder(self) -> Recorder:
         """Where `log` goes."""
         ...

@@ -22,6 +22,11 @@ class RunProperties(AttachedModule):
         return self._attached("trainer").trainer
 
     @property
+    def fabric(self) -> Any:
+        """The Fabric that set this module up, for a loop of the user's own; None otherwise."""
+        return self._link.fabric if self._link is not None else None
+
+    @property
     def logger(self) -> Logger | None:
         """The first logger of the run, if any."""
         loggers = self.loggers

@@ -28,6 +28,8 @@ from fulmen_interfaces import (
 class ModuleLink:
     """What a `LightningModule` sees of the run that it takes part in. Filled as the run is put together."""
 
+    fabric = None
+
     def __init__(
         self,
         trainer: AttachedTrainer,
