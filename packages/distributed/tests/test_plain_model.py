@@ -124,8 +124,8 @@ def test_a_strategy_may_bring_its_own_norm_and_context() -> None:
         calls.append("no_sync")
         yield
 
-    def clip_norm(optimizer: Optimizer, limit: float) -> torch.Tensor:
-        calls.append((optimizer, limit))
+    def clip_norm(optimizer: Optimizer, clipping: GradientClipping) -> torch.Tensor:
+        calls.append((optimizer, clipping))
         return torch.tensor(9.0)
 
     module = weight()
@@ -133,10 +133,11 @@ def test_a_strategy_may_bring_its_own_norm_and_context() -> None:
     model = prepared(module, optimizer, no_sync=no_sync, clip_norm=clip_norm)
     with model.no_sync():
         pull(model, module, 1.0)
-    norm = model.clip_gradients(optimizer, GradientClipping(2.0))
+    clipping = GradientClipping(2.0, norm_type=3.0)
+    norm = model.clip_gradients(optimizer, clipping)
     assert norm is not None
     assert norm.item() == 9.0
-    assert calls == ["no_sync", (optimizer, 2.0)]
+    assert calls == ["no_sync", (optimizer, clipping)]
 
 
 def test_state_is_that_of_the_users_module() -> None:

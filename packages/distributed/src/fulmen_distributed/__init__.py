@@ -17,6 +17,7 @@ from fulmen_distributed._launchers import FORK_LAUNCHER, FORKSERVER_LAUNCHER, SP
 from fulmen_distributed._loss_scaling import requires_closure
 from fulmen_distributed._module_init import OnDevice
 from fulmen_distributed._multiprocess import MultiprocessingLauncher
+from fulmen_distributed._norms import norm_over_ranks
 from fulmen_distributed._plain_model import PlainModel
 from fulmen_distributed._preparing import convert_in_place, copy_from_rank_zero, plain_model
 from fulmen_distributed._process_group import DEFAULT_TIMEOUT, ProcessGroup
@@ -34,6 +35,7 @@ from fulmen_distributed._sharded_state import (
 )
 from fulmen_distributed._slurm import SLURM_ENVIRONMENT, SLURMEnvironment
 from fulmen_distributed._subprocess import SubprocessLauncher
+from fulmen_distributed._weak_list import WeakList
 
 __all__ = [
     "DEFAULT_TIMEOUT",
@@ -61,6 +63,7 @@ __all__ = [
     "SubprocessLauncher",
     "TorchCollectives",
     "VariablesEnvironment",
+    "WeakList",
     "convert_in_place",
     "copy_from_rank_zero",
     "group_names",
@@ -68,6 +71,7 @@ __all__ = [
     "load_module",
     "load_optimizer",
     "named_optimizer_state",
+    "norm_over_ranks",
     "parameter_names",
     "parameters_in_order",
     "plain_model",

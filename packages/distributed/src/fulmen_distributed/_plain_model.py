@@ -58,7 +58,7 @@ class PlainModel:
     """Called with each loss before its gradients are computed."""
     scaler: GradScaler | None = None
     """Scales the loss. ConfigurationError is raised where an optimizer cannot work with one."""
-    clip_norm: Callable[[Optimizer, float], torch.Tensor] | None = None
+    clip_norm: Callable[[Optimizer, GradientClipping], torch.Tensor] | None = None
     """Bounds the norm of an optimizer's gradients and returns it, where torch's own function does not see them all."""
     has_gradients: Callable[[Optimizer], bool] = has_gradients
     """Whether there are gradients to step with, asked under loss scaling: all ranks must agree."""
@@ -105,8 +105,8 @@ class PlainModel:
             clip_grad_value_(parameters_in_order(optimizer), clipping.limit)
             return None
         if self.clip_norm is not None:
-            return self.clip_norm(optimizer, clipping.limit)
-        return clip_grad_norm_(parameters_in_order(optimizer), clipping.limit)
+            return self.clip_norm(optimizer, clipping)
+        return clip_grad_norm_(parameters_in_order(optimizer), clipping.limit, clipping.norm_type)
 
     def step(self, optimizer: Optimizer, closure: Callable[[], Any] | None = None) -> Any:
         """Step one optimizer. With a scaler the closure is run once, before, and its value returned."""

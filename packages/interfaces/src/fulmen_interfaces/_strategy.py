@@ -25,7 +25,7 @@ class ClipAlgorithm(str, Enum):
     """How gradients are bounded."""
 
     NORM = "norm"
-    """All gradients together are scaled down to the limit if their 2-norm is above it."""
+    """All gradients together are scaled down to the limit if their norm is above it."""
     VALUE = "value"
     """Each element is clamped to plus or minus the limit."""
 
@@ -36,6 +36,8 @@ class GradientClipping:
 
     limit: float
     algorithm: ClipAlgorithm = ClipAlgorithm.NORM
+    norm_type: float = 2.0
+    """Which norm it is; infinity: that of the largest element. A strategy that cannot raises ConfigurationError."""
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,7 @@ import math
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from fulmen_core.fabric._base import FabricBase
@@ -53,10 +51,7 @@ class TrainingMethods(FabricBase):
             model.prepared.clip_gradients(plain, GradientClipping(float(clip_val), ClipAlgorithm.VALUE))
             return None
         limit = float(max_norm or 0.0)
-        if norm_type == 2:
-            norm = model.prepared.clip_gradients(plain, GradientClipping(limit))
-        else:
-            norm = _clip_other_norm(model, plain, limit, float(norm_type))
+        norm = model.prepared.clip_gradients(plain, GradientClipping(limit, norm_type=float(norm_type)))
         if error_if_nonfinite and norm is not None and not self._parts.precision.policy.loss_scaling:
             value = norm.item()
             if not math.isfinite(value):
@@ -90,12 +85,3 @@ def _model(argument: str, module: object) -> SetUpModel:
 
 def _plain(optimizer: Optimizer) -> Optimizer:
     return optimizer.optimizer if isinstance(optimizer, FabricOptimizer) else optimizer
-
-
-def _clip_other_norm(model: SetUpModel, optimizer: Optimizer, limit: float, norm_type: float) -> Tensor:
-    if not model.steps_own_optimizers:
-        reason = f"The strategy {model.session.strategy.spec.name!r} knows the 2-norm only."
-        raise ConfigurationError([Problem("norm_type", norm_type, reason, "Leave it out.")])
-    model.prepared.unscale_gradients(optimizer)
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    return torch.as_tensor(clip_grad_norm_(parameters, limit, norm_type=norm_type))

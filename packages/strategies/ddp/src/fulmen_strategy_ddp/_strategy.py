@@ -18,6 +18,7 @@ from fulmen_distributed import (
     OnDevice,
     PlainModel,
     ProcessGroup,
+    WeakList,
     copy_from_rank_zero,
     guarded,
     parameter_names,
@@ -92,7 +93,7 @@ class DDPStrategy:
             self._hook = ddp_comm_wrapper(ddp_comm_hook)
         self._period = model_averaging_period
         self._state_dict_type = state_dict_type_of(state_dict_type)
-        self._placed: list[nn.Module] = []
+        self._placed: WeakList[nn.Module] = WeakList()
 
     @property
     def spec(self) -> StrategySpec:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fulmen_interfaces import ClipAlgorithm, FulmenError, GradientClipping
+from fulmen_interfaces import ClipAlgorithm, ConfigurationError, FulmenError, GradientClipping, Problem
 from fulmen_strategy_deepspeed._pieces import Pieces
 
 
@@ -23,6 +23,9 @@ def bound(zero: Any, clipping: GradientClipping, *, stage: int) -> Tensor | None
         for gradient in chain.from_iterable(_by_group(zero, stage)):
             gradient.clamp_(-limit, limit)
         return None
+    if clipping.norm_type != 2:
+        reason, remedy = "DeepSpeed bounds the 2-norm only.", "Leave it out, or use strategy='fsdp'."
+        raise ConfigurationError([Problem("norm_type", clipping.norm_type, reason, remedy)])
     zero.clip_grad = clipping.limit
     return _norm(zero, stage)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, final
 import torch
 from torch import nn
 
-from fulmen_distributed import DEFAULT_TIMEOUT, OnDevice, ProcessGroup, synchronise_batchnorm
+from fulmen_distributed import DEFAULT_TIMEOUT, OnDevice, ProcessGroup, WeakList, synchronise_batchnorm
 from fulmen_interfaces import (
     Collectives,
     DType,
@@ -93,7 +93,7 @@ class DeepSpeedStrategy:
         self._library: ModuleType | None = None
         self._collectives: Collectives = SingleProcessCollectives()
         self._models: list[ZeroModel] = []
-        self._placed: list[nn.Module] = []
+        self._placed: WeakList[nn.Module] = WeakList()
         self._told: int | None = None
         self._linear: Any = None
         self._handled: BaseException | None = None

@@ -7,13 +7,15 @@ from copy import copy
 from itertools import chain
 from typing import Any, final
 
-import torch
 import torch.distributed as dist
 from fairscale.optim.oss import OSS
 from torch import Tensor
 from torch.nn import Parameter
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import clip_grads_with_norm_
 from torch.optim import Optimizer
+
+from fulmen_distributed import norm_over_ranks
+from fulmen_interfaces import GradientClipping
 
 
 @final
@@ -89,16 +91,13 @@ class ShardedOptimizer(OSS):  # type: ignore[misc]  # FairScale has no types
                 parameter.grad = None
 
 
-def clip_norm(optimizer: Optimizer, limit: float) -> Tensor:
+def clip_norm(optimizer: Optimizer, clipping: GradientClipping) -> Tensor:
     """Bound the norm of the gradients of all ranks' parameters together, and return what it was."""
-    own = [one for one in _sharded(optimizer).own_parameters() if one.grad is not None]
-    norm = get_total_norm([one.grad for one in own if one.grad is not None])
-    if dist.get_world_size() > 1:
-        wide = torch.promote_types(norm.dtype, torch.float32)  # in 16 bits a square soon is too large
-        square = norm.to(optimizer.param_groups[0]["params"][0].device, wide).square()
-        dist.all_reduce(square)
-        norm = square.sqrt().to(norm.dtype)
-    clip_grads_with_norm_(own, limit, norm)
+    shares = _sharded(optimizer)
+    own = [one for one in shares.own_parameters() if one.grad is not None]
+    gradients = [one.grad for one in own if one.grad is not None]
+    norm = norm_over_ranks(gradients, clipping.norm_type, [dist.group.WORLD], like=next(shares.parameters()))
+    clip_grads_with_norm_(own, clipping.limit, norm)
     return norm
 
 

@@ -17,6 +17,7 @@ from fulmen_distributed import (
     OnDevice,
     PlainModel,
     ProcessGroup,
+    WeakList,
     copy_from_rank_zero,
     guarded,
     plain_model,
@@ -72,8 +73,8 @@ class DDPShardedStrategy:
         self._group = ProcessGroup(backend=process_group_backend, timeout=timeout or DEFAULT_TIMEOUT)
         self._broadcast_buffers = broadcast_buffers
         self._state_dict_type = state_dict_type_of(state_dict_type)
-        self._placed: list[nn.Module] = []
-        self._wrapped: list[ShardedOptimizer | ShardedReplica] = []
+        self._placed: WeakList[nn.Module] = WeakList()
+        self._wrapped: WeakList[ShardedOptimizer | ShardedReplica] = WeakList()
 
     @property
     def spec(self) -> StrategySpec:
@@ -130,7 +131,9 @@ class DDPShardedStrategy:
         check_optimizers(model.optimizers, strategy=self._spec.name, world_size=dist.get_world_size())
         shares = [ShardedOptimizer(one) for one in model.optimizers]
         replica = ShardedReplica(model.evaluation_module, shares, broadcast_buffers=self._broadcast_buffers)
-        self._wrapped += [replica, *shares]
+        self._wrapped.append(replica)
+        for share in shares:
+            self._wrapped.append(share)
         before_backward = guarded(
             self._group.collectives,
             replica.before_backward,

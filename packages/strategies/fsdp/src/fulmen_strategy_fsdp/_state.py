@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, Replicate, distribute_tensor
 from torch.optim import Optimizer
 
-from fulmen_distributed import parameters_in_order
+from fulmen_distributed import norm_over_ranks, parameters_in_order
+from fulmen_interfaces import GradientClipping
 
 
 def whole_state(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,23 +74,35 @@ def _laid_beside(value: Any, parameter: Tensor) -> Any:
     return distribute_tensor(value.detach(), mesh, [Replicate()] * mesh.ndim)
 
 
-def clip_norm(optimizer: Optimizer, limit: float) -> Tensor:
-    """Bound the 2-norm of an optimizer's gradients, taken over all ranks, and return it."""
+def clip_norm(optimizer: Optimizer, clipping: GradientClipping) -> Tensor:
+    """Bound the norm of an optimizer's gradients, taken over all ranks, and return it."""
     parameters = parameters_in_order(optimizer)
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    total = _total_norm(gradients)
-    for gradient in gradients:
-        local = gradient.to_local() if isinstance(gradient, DTensor) else gradient
-        local.mul_((limit / (total + 1e-6)).clamp(max=1.0).to(local))
+    total = _total_norm(gradients, clipping.norm_type)
+    for local in map(_local, gradients):
+        local.mul_((clipping.limit / (total + 1e-6)).clamp(max=1.0).to(local))
     return total
 
 
-def _total_norm(gradients: list[Tensor]) -> Tensor:
-    by_mesh: dict[Any, list[Tensor]] = {}
+def _total_norm(gradients: list[Tensor], norm_type: float) -> Tensor:
+    alike: dict[Any, list[Tensor]] = {}
     for gradient in gradients:
-        by_mesh.setdefault(gradient.device_mesh if isinstance(gradient, DTensor) else None, []).append(gradient)
-    norms = [torch.nn.utils.get_total_norm(group) for group in by_mesh.values()]
-    whole = [norm.full_tensor() if isinstance(norm, DTensor) else norm for norm in norms]
-    if not whole:
+        layout = (gradient.device_mesh, gradient.placements) if isinstance(gradient, DTensor) else None
+        alike.setdefault(layout, []).append(gradient)
+    norms = [_norm_of(group, norm_type) for group in alike.values()]
+    if not norms:
         return torch.tensor(0.0)
-    return whole[0] if len(whole) == 1 else torch.linalg.vector_norm(torch.stack(whole))
+    return norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms), norm_type)
+
+
+def _norm_of(gradients: list[Tensor], norm_type: float) -> Tensor:
+    """Return the norm of gradients that lie alike."""
+    first, groups = gradients[0], []
+    if isinstance(first, DTensor):
+        mesh = first.device_mesh
+        groups = [mesh.get_group(number) for number, placement in enumerate(first.placements) if placement.is_shard()]
+    return norm_over_ranks([_local(one) for one in gradients], norm_type, groups, like=_local(first))
+
+
+def _local(tensor: Tensor) -> Tensor:
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

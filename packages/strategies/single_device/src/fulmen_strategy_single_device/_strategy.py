@@ -8,7 +8,7 @@ from typing import Any, Literal, final
 import torch
 from torch import nn
 
-from fulmen_distributed import OnDevice, PlainModel, plain_model, state_dict_type_of
+from fulmen_distributed import OnDevice, PlainModel, WeakList, plain_model, state_dict_type_of
 from fulmen_interfaces import (
     Collectives,
     FulmenError,
@@ -31,7 +31,7 @@ class SingleDeviceStrategy:
         self._state_dict_type = state_dict_type_of(state_dict_type)
         self._device = torch.device("cpu")
         self._started = False
-        self._placed: list[nn.Module] = []
+        self._placed: WeakList[nn.Module] = WeakList()
 
     @property
     def spec(self) -> StrategySpec:
