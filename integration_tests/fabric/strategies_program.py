@@ -16,6 +16,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from fulmen_core import Fabric
 from fulmen_interfaces import ConfigurationError
 
+NORMS = (2.0, 1.0, 3.0, float("inf"))
+
 
 class Net(nn.Module):
     """Two layers."""
@@ -50,14 +52,30 @@ def train(fabric: Fabric, model: Any, optimizer: Any) -> None:
             optimizer.zero_grad()
 
 
+def norms(fabric: Fabric, model: Any, optimizer: Any) -> list[Any]:
+    """Return norms of the gradients of a batch, or why there is no such norm."""
+    x, y = next(iter(fabric.setup_dataloaders(data(2))))
+    fabric.backward(mse_loss(model(x), y), model=model)
+    return [norm(fabric, model, optimizer, kind) for kind in NORMS]
+
+
+def norm(fabric: Fabric, model: Any, optimizer: Any, kind: float) -> Any:
+    try:
+        return fabric.clip_gradients(model, optimizer, max_norm=1e9, norm_type=kind).item()
+    except ConfigurationError as error:
+        return str(error)
+
+
 def evaluate() -> list[list[float]]:
     """Return what a model says of samples, of which one rank has more batches than the other."""
     fabric = Fabric(accelerator="cpu", devices=2, strategy=sys.argv[2])
     fabric.launch()
-    model = fabric.setup_module(Net(0))
-    with torch.no_grad():
-        batches = fabric.setup_dataloaders(data(8), even_batches=False)
-        outputs = [model(x).flatten().tolist() for x, _ in batches]
+    outputs = []
+    for seed in (3, 0):  # the first model is not used any more when the second one is evaluated
+        model = fabric.setup_module(Net(seed))
+        with torch.no_grad():
+            batches = fabric.setup_dataloaders(data(8), even_batches=False)
+            outputs = [model(x).flatten().tolist() for x, _ in batches]
     return outputs
 
 
@@ -75,6 +93,7 @@ def main(folder: Path, strategy: str) -> None:
     train(fabric, again, its_optimizer)
     fabric.save(folder / "end.ckpt", {"model": again})
     found: dict[str, Any] = {"epoch": state["epoch"], "refused": None}
+    found["norms"] = norms(fabric, again, its_optimizer)
     found["evaluated"] = evaluate()
     late = fabric.setup_module(Net(0))
     with torch.no_grad():

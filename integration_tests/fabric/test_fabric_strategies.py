@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from strategies_program import Net, adamw, data
+from strategies_program import NORMS, Net, adamw, data
+from torch import nn
 from torch.nn.functional import mse_loss
 from torch.nn.utils import clip_grad_norm_
 
@@ -18,7 +19,7 @@ PROGRAM = Path(__file__).parent / "strategies_program.py"
 NEEDS = {"ddp_sharded": "fairscale", "deepspeed_stage_2": "deepspeed"}
 
 
-def by_hand(epochs: int) -> dict[str, torch.Tensor]:
+def by_hand(epochs: int) -> nn.Module:
     module = Net(0)
     optimizer = adamw(module)
     for _ in range(epochs):
@@ -28,7 +29,14 @@ def by_hand(epochs: int) -> dict[str, torch.Tensor]:
                 clip_grad_norm_(module.parameters(), 0.5)
                 optimizer.step()
                 optimizer.zero_grad()
-    return module.state_dict()
+    return module
+
+
+def norms() -> list[float]:
+    module = by_hand(2)
+    x, y = next(iter(data(4)))
+    mse_loss(module(x), y).backward()
+    return [float(clip_grad_norm_(module.parameters(), 1e9, kind)) for kind in NORMS]
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp", "ddp_sharded", "deepspeed_stage_2"])
@@ -48,11 +56,16 @@ def test_a_loop_trains_saves_and_goes_on(strategy: str, tmp_path: Path) -> None:
         assert [rank["refused"] for rank in ranks] == [None, None]
     else:
         assert all("makes a model and its optimizers ready together" in rank["refused"] for rank in ranks)
-    for name, truth in files:
+    for name, module in files:
+        truth = module.state_dict()
         found = torch.load(tmp_path / f"{name}.ckpt", weights_only=True)["model"]
         assert found.keys() == truth.keys()
         for key, value in truth.items():
             torch.testing.assert_close(found[key], value, rtol=1e-4, atol=1e-6)
+    for rank in ranks:
+        known = 1 if strategy.startswith("deepspeed") else len(NORMS)
+        assert rank["norms"][:known] == pytest.approx(norms()[:known], rel=1e-4)
+        assert all("2-norm only" in refusal for refusal in rank["norms"][known:])
     first, second, third = (Net(0)(x).flatten().tolist() for x, _ in data(8))
     assert [rank["epoch"] for rank in ranks] == [1, 1]
     for rank, batches in zip(ranks, [[first, third], [second]], strict=True):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
+import weakref
 from typing import Any
 
 import pytest
@@ -73,6 +75,25 @@ def test_a_copy_is_a_plain_module() -> None:
     optimizer.step()
     average.update_parameters(model)
     assert torch.equal(average.module.body.weight, module.body.weight)
+
+
+def test_a_model_that_nobody_uses_any_more_is_let_go() -> None:
+    fabric = cpu()
+
+    def fold() -> Any:
+        module = Net()
+        model, optimizer = fabric.setup(module, sgd(module))
+        fabric.backward(model(torch.randn(1, 3)).sum())
+        optimizer.step()
+        return weakref.ref(module)
+
+    gone = fold()
+    gc.collect()
+    assert gone() is None
+    module = Net()
+    model, _ = fabric.setup(module, sgd(module))
+    fabric.backward(nn.functional.mse_loss(model.body(torch.randn(1, 3)), torch.zeros(1, 8)))
+    assert module.body.weight.grad is not None
 
 
 def test_modes_are_the_users_modules() -> None:

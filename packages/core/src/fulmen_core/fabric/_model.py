@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from fulmen_core.fabric._entry import MethodEntry
-from fulmen_interfaces import DType, ModuleError, PreparedModel
+from fulmen_interfaces import DType, KeepsOwnGradients, ModuleError, PreparedModel
 
 if TYPE_CHECKING:
     from fulmen_core.fabric._optimizer import FabricOptimizer
@@ -34,6 +35,7 @@ class SetUpModel:
 
     def __post_init__(self) -> None:
         prepared = self.prepared
+        self._reference = ref(self)
         self._is_trained = bool(prepared.optimizers)
         self._training, self._evaluation = prepared.training_module, prepared.evaluation_module
         self._convert, self._context = prepared.input_conversion, prepared.forward_context
@@ -54,7 +56,7 @@ class SetUpModel:
         if torch.is_grad_enabled():
             way_in = self._training
             if self._is_trained:
-                self.session.newest = self
+                self.session.newest = self._reference
         if self._convert is not None:
             args, kwargs = self._convert(args), self._convert(kwargs)
         if self._context is None:
@@ -66,11 +68,11 @@ class SetUpModel:
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Compute gradients."""
-        self.session.in_backward = True
+        self.session.differentiated = self
         try:
             self.prepared.backward(loss, *args, **kwargs)
         finally:
-            self.session.in_backward = False
+            self.session.differentiated = None
 
     def guard_backward(self) -> None:
         """Watch for gradients that are computed past precision and strategy, where that would be wrong."""
@@ -81,12 +83,21 @@ class SetUpModel:
                 parameter.register_post_accumulate_grad_hook(self._check_backward)  # type: ignore[no-untyped-call]
 
     def _check_backward(self, parameter: Tensor) -> None:
-        """Let a `loss.backward()` that passes precision or strategy over fail rather than train wrongly."""
-        if not self.session.in_backward:
+        """Let what passes precision or strategy over fail rather than train wrongly."""
+        differentiated = self.session.differentiated
+        if differentiated is None:
             raise ModuleError(
                 f"`loss.backward()` was called, but with precision {self.session.precision.policy.name!r} and strategy "
                 f"{self.session.strategy.spec.name!r} gradients are not computed by torch alone. "
                 "Call `fabric.backward(loss)` instead."
+            )
+        if differentiated is not self and isinstance(self.prepared, KeepsOwnGradients):
+            own, other = type(self.module).__name__, type(differentiated.module).__name__
+            raise ModuleError(
+                f"`fabric.backward` computed gradients for {other}, but they reached parameters of {own}, too, and "
+                f"{self.session.strategy.spec.name!r} would add them to those of its next step. Say for which model "
+                "they are, `fabric.backward(loss, model=model)`, and freeze the other one before the loss is computed: "
+                "`other.requires_grad_(False)`, and True again after the step."
             )
 
 

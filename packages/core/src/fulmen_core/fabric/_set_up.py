@@ -115,7 +115,7 @@ def _prepared(session: FabricSession, module: nn.Module, with_parameters: Optimi
 
 def _known(model: SetUpModel) -> SetUpModel:
     model.guard_backward()
-    model.session.models.append(model)
+    model.session.add(model)
     return model
 
 
