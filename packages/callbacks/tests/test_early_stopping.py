@@ -92,6 +92,39 @@ def test_a_subclass_may_check_at_other_moments(make_trainer: Any, module: Any) -
     assert trainer.should_stop
 
 
+def test_a_subclass_may_judge_by_other_criteria(make_trainer: Any, module: Any) -> None:
+    class BelowTwo(EarlyStopping):
+        def _evaluate_stopping_criteria(self, current: torch.Tensor) -> tuple[bool, str | None]:
+            return bool(current < 2), "low enough"
+
+    callback = BelowTwo("val/loss", patience=0)
+    trainer = make_trainer()
+    SimulatedFit(trainer, module, callback, max_epochs=8, vals=[5.0, 6.0, 1.0, 7.0]).run()
+    assert trainer.current_epoch == 3
+    assert callback.stopped_epoch == 2
+    assert callback.stopping_reason_message == "low enough"
+
+
+def test_a_subclass_may_check_in_its_own_way(make_trainer: Any, module: Any, caplog: Any) -> None:
+    class OnEvenEpochs(EarlyStopping):
+        def _run_early_stopping_check(self, trainer: Any) -> None:
+            logs = trainer.callback_metrics
+            if trainer.current_epoch % 2 or not self._validate_condition_metric(logs):
+                return
+            should_stop, reason = self._evaluate_stopping_criteria(logs[self.monitor].squeeze())
+            trainer.should_stop = trainer.should_stop or should_stop
+            if reason and self.verbose:
+                self._log_info(trainer, reason, self.log_rank_zero_only)
+
+    caplog.set_level(logging.INFO, "fulmen")
+    callback = OnEvenEpochs("val/loss", patience=1, verbose=True)
+    trainer = make_trainer()
+    SimulatedFit(trainer, module, callback, max_epochs=8, vals=[2.0, 9.0, 2.0]).run()
+    assert trainer.current_epoch == 3
+    assert callback.stopping_reason is EarlyStoppingReason.PATIENCE_EXHAUSTED
+    assert len(caplog.records) == 2
+
+
 def test_standalone_validation_is_not_counted(make_trainer: Any, module: Any) -> None:
     callback = EarlyStopping("val/loss", patience=0, check_on_train_epoch_end=False)
     trainer = make_trainer(callback_metrics={"val/loss": torch.tensor(math.nan)})

@@ -29,6 +29,17 @@ def targets(net: Net, *names: str) -> list[tuple[nn.Module, str]]:
     return [(net.body[index], name) for name in names for index in (0, 2)]
 
 
+class EverySecond(prune.BasePruningMethod):
+    """A method that knows by itself how much goes."""
+
+    PRUNING_TYPE = "unstructured"
+
+    def compute_mask(self, t: torch.Tensor, default_mask: torch.Tensor) -> torch.Tensor:
+        mask = default_mask.clone()
+        mask.view(-1)[::2] = 0
+        return mask
+
+
 class Training:
     def __init__(self, trainer: Any, **settings: Any) -> None:
         self.trainer, self.net = trainer, Net()
@@ -87,6 +98,14 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
             lambda net: [prune.l1_unstructured(layer, name, 0.5) for layer, name in targets(net, "weight")],
         ),
         (
+            {"pruning_fn": EverySecond},
+            lambda net: prune.global_unstructured(targets(net, "weight", "bias"), EverySecond),
+        ),
+        (
+            {"pruning_fn": EverySecond, "use_global_unstructured": False},
+            lambda net: [EverySecond.apply(layer, name) for layer, name in targets(net, "weight", "bias")],
+        ),
+        (
             {
                 "pruning_fn": "ln_structured",
                 "use_global_unstructured": False,
@@ -98,7 +117,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
             lambda net: [prune.ln_structured(layer, name, 1, n=2, dim=0) for layer, name in targets(net, "weight")],
         ),
     ],
-    ids=["l1 everywhere", "a number of weights", "by layer", "rows"],
+    ids=["l1 everywhere", "a number of weights", "by layer", "own method", "own method by layer", "rows"],
 )
 def test_it_prunes_as_torch_does_by_hand(settings: Any, by_hand: Any, make_trainer: Any) -> None:
     training = Training(make_trainer(), use_lottery_ticket_hypothesis=False, **settings)

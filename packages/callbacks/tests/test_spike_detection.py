@@ -52,6 +52,12 @@ def test_spikes_are_where_lightning_was_seen_to_find_them(
     assert (json.loads(path.read_text()) if bad else path.exists()) == (bad or False)
 
 
+def test_bad_batches_are_listed_in_a_folder(tmp_path: Path, make_trainer: Any) -> None:
+    callback = SpikeDetection(exclude_batches_path=tmp_path)
+    assert spikes(callback, [1, 1, 9], make_trainer()) == [2]
+    assert json.loads((tmp_path / "skip_batches.json").read_text()) == [1, 2]
+
+
 def test_a_restart_remembers(tmp_path: Path, make_trainer: Any) -> None:
     first = SpikeDetection(window=3, exclude_batches_path=tmp_path / "a.json")
     assert spikes(first, [1, 1, 9], make_trainer()) == [2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, ClassVar
 
@@ -147,31 +147,38 @@ class EarlyStopping(Callback):
 
     def _run_early_stopping_check(self, trainer: TrainerView) -> None:
         """Look at the metric and stop training if it says so. For subclasses that check at other moments."""
-        if trainer.fast_dev_run or not self._has_metric(trainer):
+        metrics = trainer.callback_metrics
+        if trainer.fast_dev_run or not self._validate_condition_metric(metrics):
             return
-        reason, message = self._evaluate_stopping_criteria(trainer.callback_metrics[self.monitor].squeeze())
-        stops = reason is not EarlyStoppingReason.NOT_STOPPED
+        stops, message = self._evaluate_stopping_criteria(metrics[self.monitor].squeeze())
         if any_rank(trainer, stops):
             trainer.should_stop = True
             self.stopped_epoch = trainer.current_epoch
         if stops:
-            self.stopping_reason, self.stopping_reason_message = reason, message
+            self.stopping_reason_message = message
         if message and self.verbose:
-            self._tell(trainer, message)
+            self._log_info(trainer, message, self.log_rank_zero_only)
 
-    def _has_metric(self, trainer: TrainerView) -> bool:
-        if self.monitor in trainer.callback_metrics:
+    def _validate_condition_metric(self, logs: Mapping[str, Tensor]) -> bool:
+        """Return whether the metric is there. With `strict` it is an error that it is not."""
+        if self.monitor in logs:
             return True
-        problem = missing_monitor(self.monitor, trainer.callback_metrics)
+        problem = missing_monitor(self.monitor, logs)
         if self.strict:
             refuse([problem])
         rank_zero_warn(f"EarlyStopping does not check: {problem}")
         return False
 
-    def _evaluate_stopping_criteria(self, current: Tensor) -> tuple[EarlyStoppingReason, str | None]:
-        """Return whether to stop, with a message; keep the best and count."""
+    def _evaluate_stopping_criteria(self, current: Tensor) -> tuple[bool, str | None]:
+        """Return whether to stop, with a message; keep the best, the count and the reason. For other criteria."""
+        reason, message = self._judge(current.detach().cpu())
+        if reason is EarlyStoppingReason.NOT_STOPPED:
+            return False, message
+        self.stopping_reason = reason
+        return True, message
+
+    def _judge(self, current: Tensor) -> tuple[EarlyStoppingReason, str | None]:
         value, sign = f"{self.monitor} = {current.item():.5g}", self.order_dict[self.mode]
-        current = current.detach().cpu()
         if self.check_finite and not torch.isfinite(current):
             message = f"{value} is not a finite number; the best was {self.best_score.item():.5g}."
             return EarlyStoppingReason.NON_FINITE_METRIC, message
@@ -200,8 +207,9 @@ class EarlyStopping(Callback):
     def _better(self, one: Tensor, other: Tensor | float) -> bool:
         return bool(self.monitor_op(one, torch.as_tensor(other, dtype=one.dtype)))
 
-    def _tell(self, trainer: TrainerView, message: str) -> None:
+    @staticmethod
+    def _log_info(trainer: TrainerView, message: str, log_rank_zero_only: bool) -> None:
         if trainer.world.size == 1:
             _log.info(message)
-        elif trainer.is_global_zero or not self.log_rank_zero_only:
+        elif trainer.is_global_zero or not log_rank_zero_only:
             _log.info("[rank: %d] %s", trainer.world.rank, message)

@@ -36,7 +36,7 @@ class SpikeDetection(Callback):
     It jumps when it is worse than the one before and away from the mean of the last `window` losses by `atol` and by
     `rtol` times that mean (either may be None), or with `finite_only` when it is no finite number. The first `warmup`
     batches are not judged. The batch and the one before it, which may have done the harm, are added to the list in the
-    JSON file `exclude_batches_path`.
+    file `exclude_batches_path`; a path that does not end with `.json` is a folder, and the file `skip_batches.json`.
 
     The loss is read after every batch, which waits for the device.
     """
@@ -58,7 +58,8 @@ class SpikeDetection(Callback):
         self.rtol = rtol
         self.finite_only = finite_only
         self.bad_batches: list[int] = []
-        self.exclude_batches_path = os.fspath(exclude_batches_path or "skip_batches.json")
+        path = os.fspath(exclude_batches_path or "")
+        self.exclude_batches_path = path if path.endswith(".json") else os.path.join(path, "skip_batches.json")
         self._seen = 0
         self._recent: deque[float] = deque(maxlen=window)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -34,6 +35,8 @@ class PruningMethod:
     everywhere: bool
     """Whether the smallest weights of all layers together go, rather than those of each layer."""
     settings: Mapping[str, Any]
+    takes_amount: bool
+    """Whether it is told how much to prune; a method of the user's own may know."""
 
     @classmethod
     def of(
@@ -51,15 +54,16 @@ class PruningMethod:
         if method is prune.LnStructured:
             settings["n"] = norm
         refuse(_problems(wanted, method, everywhere=everywhere, settings=settings))
-        return cls(method, everywhere, settings)
+        return cls(method, everywhere, settings, takes_amount="amount" in signature(method).parameters)
 
     def apply(self, targets: Sequence[Target], amount: float) -> None:
         """Prune a share (float) or a number (int) of what is left."""
+        settings = {"amount": amount, **self.settings} if self.takes_amount else self.settings
         if self.everywhere:
-            prune.global_unstructured(list(targets), self.method, amount=amount, **self.settings)
+            prune.global_unstructured(list(targets), self.method, **settings)
             return
         for layer, name in targets:
-            self.method.apply(layer, name, amount=amount, **self.settings)  # type: ignore[no-untyped-call]
+            self.method.apply(layer, name, **settings)  # type: ignore[no-untyped-call]
 
 
 def _problems(
