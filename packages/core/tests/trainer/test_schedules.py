@@ -124,6 +124,15 @@ def test_a_plan_says_when_they_fire(
     assert foretold(fitted, batches, "logging") == logged[:5]
 
 
+@pytest.mark.parametrize("share", [29, 57, 58])
+def test_a_share_of_a_hundred_is_as_many(share: int) -> None:
+    """As floats, these hundredths of a hundred are a little less."""
+    validated, logged, fitted = fit(100, max_epochs=1, val_check_interval=f"{share} %", log_every_n_steps=f"{share} %")
+    truth = [(0, batch) for batch in range(share, 101, share)]
+    assert validated == logged == truth
+    assert foretold(fitted, 100, "validation") == foretold(fitted, 100, "logging") == truth
+
+
 def test_what_the_data_does_not_tell_is_refused() -> None:
     for interval, reason in (("25 %", "does not tell"), ("100 samples", "how many samples")):
         with pytest.raises(ConfigurationError, match=reason):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from fulmen_core.loop._epoch_size import part_of
 from fulmen_core.loop._progress import FitProgress, Phase
 from fulmen_interfaces import ConfigurationError, Problem, rank_zero_warn
 
@@ -113,7 +114,7 @@ def _batches_between(interval: float | int, every_n_epochs: int | None, num_batc
                     )
                 ]
             )
-        return max(1, math.floor(num_batches * interval))
+        return part_of(num_batches, interval)
     if every_n_epochs is not None and interval > num_batches:
         raise ConfigurationError(
             [

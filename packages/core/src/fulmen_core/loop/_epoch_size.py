@@ -40,13 +40,18 @@ class EpochSize:
             reason = "The training data does not tell how many batches an epoch has."
             raise _problem(argument, every, reason, "Count in steps or in time, or give limit_train_batches=1000.")
         share = every.amount if every.unit is Unit.EPOCHS else every.amount / 100
-        return max(1, int(math.ceil(self.batches / self.accumulate) * share))
+        return part_of(math.ceil(self.batches / self.accumulate), share)
 
     def _samples(self, every: Every, argument: str) -> int:
         if self.samples is None:
             reason = "The training data does not tell how many samples a batch has."
             raise _problem(argument, every, reason, "Count in steps, or pass one DataLoader with a batch size.")
         return self.samples
+
+
+def part_of(whole: float, share: float) -> int:
+    """Return that share of a number, rounded down, one at least: 29 of 100 for 0.29, which as a float is a little less."""
+    return max(1, math.floor(round(whole * share, 6)))
 
 
 def _problem(argument: str, every: Every, reason: str, remedy: str) -> ConfigurationError:
