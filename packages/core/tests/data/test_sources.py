@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy
 import pytest
 import torch
 
@@ -94,9 +95,10 @@ def test_several_loaders_are_cycled_through() -> None:
         [torch.ones(1), torch.ones(2)],
         [(torch.ones(1), 2)],
         [{"x": torch.ones(1)}],
+        [(numpy.ones(1), numpy.ones(1))],
         CombinedLoader([]),
     ],
-    ids=["range", "numbers", "tensors", "tuples", "dicts", "combined"],
+    ids=["range", "numbers", "tensors", "tuples", "dicts", "arrays", "combined"],
 )
 def test_one_loader_and_a_list_of_batches_stay_what_they_are(loader: Any) -> None:
     assert training_loader(loader) is loader

@@ -132,7 +132,7 @@ def test_gradients_are_bounded_in_one_way() -> None:
 
 
 def test_data_that_cannot_be_read_and_gradients_of_nothing() -> None:
-    with pytest.raises(DataError, match="cannot be iterated over"):
+    with pytest.raises(DataError, match="gives no batches"):
         cpu().setup_dataloaders(3)
     with pytest.raises(FulmenError, match="before any model was set up"):
         cpu().backward(torch.ones(()))

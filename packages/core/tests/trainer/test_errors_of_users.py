@@ -97,6 +97,20 @@ def test_what_is_no_module_is_told_by_its_type(model: Any) -> None:
         trainer().fit(model, loader(1))
 
 
+def test_arguments_in_the_wrong_order_are_told() -> None:
+    with pytest.raises(ModuleError, match=r"a DataLoader.*The model comes first: `trainer\.fit\(model, \.\.\.\)`"):
+        trainer().fit(loader(1), Line())
+
+
+def test_a_module_whose_base_was_not_made_is_told_what_to_call() -> None:
+    class Bare(LightningModule):
+        def __init__(self) -> None:
+            self.width = 3
+
+    with pytest.raises(ModuleError, match=r"Bare\.__init__ must call `super\(\)\.__init__\(\)`"):
+        trainer().fit(Bare(), loader(1))
+
+
 def test_classes_in_the_place_of_objects_are_told_as_such() -> None:
     with pytest.raises(ModuleError, match=r"the class Line\. Give an object: `Line\(\)`"):
         trainer().fit(Line, loader(1))
@@ -108,7 +122,7 @@ def test_classes_in_the_place_of_objects_are_told_as_such() -> None:
 def test_what_is_no_data_module_and_what_is_no_path_are_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"datamodule=3: It is no LightningDataModule"):
         trainer().fit(Line(), datamodule=3)
-    with pytest.raises(ConfigurationError, match=r"ckpt_path=3: A int is no path"):
+    with pytest.raises(ConfigurationError, match=r"ckpt_path=3: It is no path"):
         trainer().fit(Line(), loader(1), ckpt_path=3)
 
 
@@ -143,10 +157,16 @@ def test_an_iterator_that_is_used_up_is_told_in_the_second_epoch() -> None:
         trainer(max_epochs=2).fit(module, iter(list(loader(2))))
 
 
-@pytest.mark.parametrize("data", [5, object()])
-def test_data_that_cannot_be_iterated_over(data: Any) -> None:
-    with pytest.raises(DataError, match="cannot be iterated over"):
+@pytest.mark.parametrize("data", [5, object(), "data/train", [loader(1), 5]])
+def test_what_gives_no_batches_is_no_data(data: Any) -> None:
+    with pytest.raises(DataError, match="gives no batches"):
         trainer().fit(Line(), data)
+
+
+@pytest.mark.parametrize("call", ["fit", "predict"])
+def test_a_data_set_in_the_place_of_a_loader(call: str) -> None:
+    with pytest.raises(DataError, match=r"a TensorDataset, which holds samples.*DataLoader\(dataset, batch_size=32\)"):
+        getattr(trainer(), call)(Line(), loader(1).dataset)
 
 
 def test_several_evaluation_loaders_need_an_index() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fulmen_core.data._batch_size import BatchSizes
-from fulmen_core.data._checks import hint_workers, in_fixed_order
+from fulmen_core.data._checks import hint_workers, in_fixed_order, require_batches
 from fulmen_core.data._combined import CombinedLoader
 from fulmen_core.data._cursor import TrainingCursor
 from fulmen_core.data._datamodule import LightningDataModule
@@ -44,6 +44,7 @@ __all__ = [
     "map_loaders",
     "prefetch_to_device",
     "reading",
+    "require_batches",
     "set_epoch",
     "training_loader",
 ]

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
 from typing import Any, cast
 
-from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
 from fulmen_core.data._combined import CombinedLoader
 from fulmen_core.data._stock import index_sampler, is_indexed, reading
 from fulmen_core.data._tree import map_loaders
-from fulmen_interfaces import rank_zero_warn
+from fulmen_interfaces import DataError, rank_zero_warn
 
 _log = logging.getLogger("fulmen")
+
+
+def require_batches(loaders: Any, source: str) -> None:
+    """Refuse what gives no batches; `source` says who gave it. Raises DataError.
+
+    A data set of torch holds samples. One that has no `__iter__` would be read by ever higher indices, each sample
+    taken for a batch, and need not end.
+    """
+    for loader in loaders.flattened if isinstance(loaders, CombinedLoader) else [loaders]:
+        if isinstance(loader, Dataset) and not isinstance(loader, Iterable):
+            raise DataError(
+                f"{source} a {type(loader).__name__}, which holds samples, not batches. Give"
+                " DataLoader(dataset, batch_size=32), or batch_size=None where each item is a batch already."
+            )
+        if isinstance(loader, (str, bytes)) or not (isinstance(loader, Iterable) or hasattr(loader, "__getitem__")):
+            raise DataError(f"{source} {loader!r}, which gives no batches. Give a DataLoader or any iterable.")
 
 
 def in_fixed_order(loaders: Any, hook: str) -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from operator import itemgetter
 from typing import Any
 
+from fulmen_core.data._checks import require_batches
 from fulmen_core.data._combined import CombinedLoader
 from fulmen_core.data._epoch import set_epoch
 from fulmen_core.data._joint import make_reader
@@ -56,10 +57,7 @@ class TrainingCursor:
         replay_workers: bool | None = None,
         prefetch: DevicePrefetch | None = None,
     ) -> None:
-        if not isinstance(loader, Iterable) and not hasattr(loader, "__getitem__"):
-            raise DataError(
-                f"`{hook}` gave {loader!r}, which cannot be iterated over. Give a DataLoader or any iterable."
-            )
+        require_batches(loader, f"`{hook}` gave")
         self.loader = loader
         self.is_last = False
         """Whether the batch that was given last ends the epoch."""

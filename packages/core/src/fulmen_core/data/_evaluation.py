@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from operator import itemgetter
 from typing import Any
 
+from fulmen_core.data._checks import require_batches
 from fulmen_core.data._combined import CombinedLoader
 from fulmen_core.data._epoch import set_epoch
 from fulmen_core.data._indices import IndexRecord
@@ -16,7 +17,6 @@ from fulmen_core.data._sharding import is_dealt, share_of_dealt
 from fulmen_core.data._stock import Twin, has_live_workers, is_stock
 from fulmen_core.data._tree import Shape, holds_batches
 from fulmen_core.random import capture_generators, restore_generators
-from fulmen_interfaces import DataError
 
 Pass = tuple[int, Any, Iterator[Any]]
 """The number of a loader, the loader, and its batches."""
@@ -50,10 +50,7 @@ class EvaluationData:
         self.loaders = _in_sequence(loaders)
         """The loaders, by number."""
         for loader in self.loaders:
-            if not isinstance(loader, Iterable) and not hasattr(loader, "__getitem__"):
-                raise DataError(
-                    f"`{hook}` gave {loader!r}, which cannot be iterated over. Give loaders or other iterables."
-                )
+            require_batches(loader, f"`{hook}` gave")
         self._bounds = _bounds(loaders, len(self.loaders))
         self._limit = limit
         self._argument = argument

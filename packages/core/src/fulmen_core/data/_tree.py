@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-_PRIMITIVE = (bool, int, float, complex, str, bytes, torch.Tensor)
+_PLAIN = (bool, int, float, complex, str, bytes, torch.Tensor)
 
 
 class Shape:
@@ -30,7 +30,7 @@ def is_collection(value: object) -> bool:
     """Whether it holds loaders, and is none itself. A list or tuple of plain values or tensors is a loader."""
     if isinstance(value, dict):
         return bool(value)
-    return isinstance(value, (list, tuple)) and bool(value) and not all(isinstance(item, _PRIMITIVE) for item in value)
+    return isinstance(value, (list, tuple)) and bool(value) and not all(map(_is_plain, value))
 
 
 def holds_batches(value: object) -> bool:
@@ -39,7 +39,12 @@ def holds_batches(value: object) -> bool:
         return all(holds_batches(item) for item in value.values())
     if isinstance(value, (list, tuple)):
         return all(holds_batches(item) for item in value)
-    return value is None or isinstance(value, _PRIMITIVE)
+    return value is None or _is_plain(value)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it is a plain value, a tensor or another array, such as numpy's."""
+    return isinstance(value, _PLAIN) or hasattr(value, "__array__")
 
 
 def _collect(value: Any, leaves: list[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from fulmen_core._seed import seed_everything
 from fulmen_core.batches import move_to_device, transfer_function
-from fulmen_core.data import DevicePrefetch, Sharding
+from fulmen_core.data import DevicePrefetch, Sharding, require_batches
 from fulmen_core.fabric._base import FabricBase
 from fulmen_core.fabric._link import attach
 from fulmen_core.fabric._loader import FabricDataLoader
@@ -22,7 +22,7 @@ from fulmen_core.fabric._optimizer import FabricOptimizer
 from fulmen_core.fabric._set_up import adopt, refuse_elsewhere, set_up_alone, set_up_together
 from fulmen_core.fabric._wrapped import is_wrapped
 from fulmen_core.trainer._module_init import module_init
-from fulmen_interfaces import ConfigurationError, DataError, Problem, SupportsAsyncTransfer
+from fulmen_interfaces import ConfigurationError, Problem, SupportsAsyncTransfer
 
 
 class SetupMethods(FabricBase):
@@ -87,10 +87,7 @@ class SetupMethods(FabricBase):
             raise ConfigurationError([Problem("dataloaders", (), "There is none.", "Give at least one loader.")])
         for one in dataloaders:
             _refuse_wrapped("dataloaders", one)
-            if not isinstance(one, Iterable):
-                raise DataError(
-                    f"`fabric.setup_dataloaders` was given {one!r}, which cannot be iterated over. Give loaders."
-                )
+            require_batches(one, "`fabric.setup_dataloaders` was given")
         shard: Any = _unchanged
         if use_distributed_sampler and session.world.size > 1:
             sharding = Sharding(session.world, session.collectives.broadcast(torch.initial_seed()))
