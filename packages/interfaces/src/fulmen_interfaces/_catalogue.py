@@ -184,9 +184,8 @@ class Catalogue:
         known = KNOWN_DISTRIBUTIONS.get(role.group, {})
         if name in known:
             return f"The {role.noun} {name!r} is not installed. `pip install {known[name]}` brings it."
-        hint = did_you_mean(name, [*names, *known])
-        listed = ", ".join(names) or "none"
-        return " ".join(filter(None, [f"There is no {role.noun} {name!r}.", hint, f"Installed: {listed}."]))
+        helpful = did_you_mean(name, [*names, *known]) or f"Installed: {', '.join(names) or 'none'}."
+        return f"There is no {role.noun} {name!r}. {helpful}"
 
 
 @lru_cache(maxsize=1)
