@@ -96,7 +96,7 @@ def _absent(error: Exception, path: str) -> str:
         return "it is not there. Check the path."
     beside = sorted(one.name for one in parent.iterdir() if not one.name.startswith("."))
     shown = ", ".join(beside[:10]) + (f" and {len(beside) - 10} more" if len(beside) > 10 else "")
-    return f"it is not there. {parent} holds {shown or 'nothing'}."
+    return f"it is not there. {parent.absolute()} holds {shown or 'nothing'}."
 
 
 def _directory(error: Exception, path: str) -> str:

@@ -30,7 +30,7 @@ def checkpoint_path(given: str | PathLike[str] | None, callbacks: Sequence[Callb
     if given is None:
         return None
     if not isinstance(given, (str, PathLike)):
-        reason, remedy = f"A {type(given).__name__} is no path.", "Give the path of a checkpoint, 'last' or 'best'."
+        reason, remedy = "It is no path.", "Give the path of a checkpoint, 'last' or 'best'."
         raise ConfigurationError([Problem("ckpt_path", given, reason, remedy)])
     word = fspath(given)
     if word == "hpc" or word.partition(":")[0] == "registry":

@@ -13,6 +13,7 @@ from os import PathLike, fspath
 from typing import Any
 
 import torch
+from torch import nn
 
 from fulmen_core.checkpoint import TorchCheckpointIO
 from fulmen_core.data import DataSource, LightningDataModule
@@ -93,8 +94,7 @@ class Runner:
         """Return what is to be run, once everything it needs is there. `loaders` are those passed, by hook."""
         if module is None:
             module, ckpt_path = self._last_module(ckpt_path)
-        if not isinstance(module, LightningModule):
-            raise _no_module(module, stage)
+        _require_module(module, stage)
         source = DataSource.of(module, given=loaders, datamodule=datamodule, call=stage.value)
         path = checkpoint_path(ckpt_path, self.parts.callbacks)
         job = Job(stage=stage, module=module, source=source, ckpt_path=path, **options)
@@ -240,12 +240,23 @@ def _exit_codes() -> Iterator[None]:
         raise Terminated(signal.SIGINT) from interrupt
 
 
-def _no_module(given: object, stage: Stage) -> ModuleError:
+def _require_module(given: object, stage: Stage) -> None:
+    """Raise ModuleError for what is no `LightningModule` that was made."""
     if isinstance(given, type):
         name = given.__name__
-        return ModuleError(f"`Trainer.{stage}` was given the class {name}. Give an object: `{name}()`.")
-    compiled = isinstance(getattr(given, "_orig_mod", None), LightningModule)
-    return ModuleError(
-        f"`Trainer.{stage}` was given a {type(given).__name__}, but needs a `LightningModule`. "
-        + ("Compile it in place: `model.compile()`." if compiled else "Derive yours from it.")
-    )
+        raise ModuleError(f"`Trainer.{stage}` was given the class {name}. Give an object: `{name}()`.")
+    if not isinstance(given, LightningModule):
+        raise ModuleError(
+            f"`Trainer.{stage}` was given a {type(given).__name__}, but needs a `LightningModule`. "
+            + _instead_of(given, stage)
+        )
+    if not hasattr(given, "training"):  # what torch sets first
+        raise ModuleError(f"{type(given).__name__}.__init__ must call `super().__init__()`, in its first line.")
+
+
+def _instead_of(given: object, stage: Stage) -> str:
+    if isinstance(getattr(given, "_orig_mod", None), LightningModule):
+        return "Compile it in place: `model.compile()`."
+    if isinstance(given, nn.Module):
+        return "Derive yours from it."
+    return f"The model comes first: `trainer.{stage}(model, ...)`."
