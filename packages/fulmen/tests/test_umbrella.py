@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
 import subprocess
 import sys
 from importlib.metadata import version
@@ -144,3 +146,14 @@ def test_a_distribution_that_is_there_but_broken_is_not_called_missing(tmp_path,
     getattr_, _ = lazily(Offer("fulmen.tools", {"Half": "fulmen_half"}))
     with pytest.raises(ModuleNotFoundError, match="a_library_that_nobody_has"):
         getattr_("Half")
+
+
+@pytest.mark.parametrize("module", ["fulmen", *[f"fulmen.{name}" for name in SUBMODULES]])
+def test_type_checkers_see_the_names_that_there_are(module):
+    loaded = importlib.import_module(module)
+    block = next(node for node in ast.parse(inspect.getsource(loaded)).body if isinstance(node, ast.If))
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    renamed = [node.targets[0].id for node in block.body if isinstance(node, ast.Assign)]
+    seen = {*renamed, *(alias.asname for node in imports for alias in node.names if alias.asname)}
+    offered = set(loaded._NAMES) | set(getattr(loaded, "_SUBMODULES", ()))
+    assert seen == offered - {"__version__"}

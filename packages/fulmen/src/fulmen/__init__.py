@@ -18,7 +18,6 @@ from fulmen._lazy import Offer, lazily
 if TYPE_CHECKING:
     from fulmen import accelerators as accelerators
     from fulmen import callbacks as callbacks
-    from fulmen import cli as cli
     from fulmen import fabric as fabric
     from fulmen import loggers as loggers
     from fulmen import plugins as plugins
@@ -42,6 +41,8 @@ if TYPE_CHECKING:
     from fulmen_interfaces import ConfigurationError as ConfigurationError
     from fulmen_interfaces import FulmenError as FulmenError
     from fulmen_interfaces import Logger as Logger
+    from fulmen_interfaces import RunningStage as RunningStage
+    from fulmen_interfaces import Stage as Stage
 
     __version__: str
 
@@ -59,9 +60,9 @@ _OF_CORE = (
     "resolve",
     "seed_everything",
 )
-_OF_INTERFACES = ("Callback", "ConfigurationError", "FulmenError", "Logger")
+_OF_INTERFACES = ("Callback", "ConfigurationError", "FulmenError", "Logger", "RunningStage", "Stage")
 _SUBMODULES = (
-    *("accelerators", "callbacks", "cli", "fabric", "loggers", "plugins"),
+    *("accelerators", "callbacks", "fabric", "loggers", "plugins"),
     *("profilers", "strategies", "tuner", "utilities"),
 )
 

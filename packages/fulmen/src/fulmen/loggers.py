@@ -9,6 +9,9 @@ from fulmen._lazy import Offer, lazily
 if TYPE_CHECKING:
     from fulmen_interfaces import Logger as Logger
     from fulmen_logger_csv import CSVLogger as CSVLogger
+    from fulmen_logger_mlflow import MLFlowLogger as MLFlowLogger
+    from fulmen_logger_tensorboard import TensorBoardLogger as TensorBoardLogger
+    from fulmen_logger_wandb import WandbLogger as WandbLogger
 
 _NAMES = {
     "CSVLogger": "fulmen_logger_csv",

@@ -8,12 +8,24 @@ from fulmen_core.module._link import AttachedTrainer, RunLink
 from fulmen_core.module._module import LightningModule
 from fulmen_core.module._optimizer import LightningOptimizer
 from fulmen_core.module._toggle import ToggledParameters, parameters_of
+from fulmen_core.module._types import (
+    EVAL_DATALOADERS,
+    STEP_OUTPUT,
+    TRAIN_DATALOADERS,
+    LRSchedulerTypeUnion,
+    OptimizerLRScheduler,
+)
 
 __all__ = [
+    "EVAL_DATALOADERS",
+    "STEP_OUTPUT",
+    "TRAIN_DATALOADERS",
     "AttachedTrainer",
+    "LRSchedulerTypeUnion",
     "LightningModule",
     "LightningOptimizer",
     "ModuleHooks",
+    "OptimizerLRScheduler",
     "RunLink",
     "ToggledParameters",
     "grad_norm",

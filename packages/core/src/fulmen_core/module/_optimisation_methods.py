@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from fulmen_core.module._attached import AttachedModule
 from fulmen_core.module._optimizer import LightningOptimizer
 from fulmen_core.module._toggle import ToggledParameters
+from fulmen_core.module._types import OptimizerLRScheduler
 from fulmen_interfaces import ClipAlgorithm, ConfigurationError, GradientClipping, ModuleError, Problem
 
 
@@ -21,7 +22,7 @@ class OptimisationMethods(AttachedModule):
     automatic_optimization: bool = True
     """Whether the Trainer calls backward and steps. Set it to False to do so in `training_step`."""
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return what trains the module.
 
         One optimizer; a list of them; two lists, of optimizers and of schedulers; a dict with `optimizer` and perhaps
