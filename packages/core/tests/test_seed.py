@@ -1,4 +1,4 @@
-"""Seeding, seeding of workers, and code whose random numbers leave no trace."""
+"""Seeding, and code whose random numbers leave no trace."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from contextlib import suppress
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset
 
-from fulmen_core._seed import isolate_rng, reset_seed, seed_everything, seed_worker, workers_are_seeded
+from fulmen_core._seed import isolate_rng, seed_everything, workers_are_seeded
 from fulmen_interfaces import ConfigurationError
 
 
@@ -56,15 +55,6 @@ def test_processes_that_are_started_later_find_the_seed():
     assert not workers_are_seeded()
 
 
-def test_reset_goes_back_to_the_last_seed():
-    assert reset_seed() is None
-    seed_everything(9, workers=True)
-    first = draw()
-    assert reset_seed() == 9
-    assert draw() == first
-    assert workers_are_seeded()
-
-
 @pytest.mark.parametrize("seed", [-1, 2**32, "x", 1.5, True])
 def test_what_is_no_seed_is_refused(seed):
     with pytest.raises(ConfigurationError, match="whole number from 0 to 4294967295"):
@@ -103,25 +93,3 @@ def test_isolation_ends_with_errors_too():
         torch.rand(3)
         raise KeyError
     assert torch.equal(torch.get_rng_state(), state)
-
-
-class Draws(Dataset):
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, index):
-        return torch.tensor(draw(), dtype=torch.float64)
-
-
-def draws_of(rank, monkeypatch):
-    monkeypatch.setenv("RANK", str(rank))
-    loader = DataLoader(Draws(), num_workers=2, worker_init_fn=seed_worker, generator=torch.Generator().manual_seed(4))
-    return [torch.cat(list(loader)) for _ in range(2)]
-
-
-def test_workers_differ_by_worker_rank_and_epoch_and_repeat_themselves(monkeypatch):
-    first, again, other_rank = (draws_of(rank, monkeypatch) for rank in (0, 0, 1))
-    assert all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
-    numbers = torch.stack([*first, *other_rank])
-    for library in range(numbers.shape[-1]):
-        assert numbers[..., library].unique().numel() == numbers[..., library].numel()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 
 from fulmen_core.random import capture_random_state, restore_random_state
-from fulmen_interfaces import ConfigurationError, Problem, get_rank, rank_zero_info
+from fulmen_interfaces import ConfigurationError, Problem, rank_zero_info
 
 SEED_VARIABLE = "FULMEN_GLOBAL_SEED"
 """Environment variable of the seed: processes that are started later find it there."""
@@ -39,25 +39,18 @@ def seed_everything(seed: int | None = None, workers: bool = False, verbose: boo
     return chosen
 
 
-def reset_seed() -> int | None:
-    """Seed everything again as `seed_everything` last did; does nothing and returns None where it was not called."""
-    seed = os.environ.get(SEED_VARIABLE)
-    return None if seed is None else seed_everything(int(seed), workers=workers_are_seeded(), verbose=False)
-
-
 def workers_are_seeded() -> bool:
     """Return whether workers of data loaders are to be seeded: `seed_everything(..., workers=True)` was called."""
     return os.environ.get(WORKERS_VARIABLE, "0") == "1"
 
 
-def seed_worker(worker_id: int, rank: int | None = None) -> None:
+def seed_worker(worker_id: int, rank: int) -> None:
     """Seed the generators of a data loader's worker, differently for every worker, rank and epoch.
 
-    To be used as `DataLoader(worker_init_fn=...)`; it runs in the worker. Unless given, the rank is the one that
-    launchers announce.
+    Runs in the worker, as a loader's `worker_init_fn`.
     """
     base = torch.initial_seed() - worker_id  # the loader draws it anew in every epoch
-    name = f"{base}/{worker_id}/{get_rank() if rank is None else rank}"
+    name = f"{base}/{worker_id}/{rank}"
     digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
     _seed_generators(
         int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:8], "big"), int.from_bytes(digest[8:], "big")

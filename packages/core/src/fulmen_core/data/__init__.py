@@ -18,6 +18,7 @@ from fulmen_core.data._sharding import Part, RankAware, Sharding, is_dealt
 from fulmen_core.data._sources import DataSource, training_loader
 from fulmen_core.data._stock import index_sampler, is_indexed, reading
 from fulmen_core.data._tree import map_loaders
+from fulmen_core.data._workers import seed_workers
 
 __all__ = [
     "BatchSizes",
@@ -45,6 +46,7 @@ __all__ = [
     "prefetch_to_device",
     "reading",
     "require_batches",
+    "seed_workers",
     "set_epoch",
     "training_loader",
 ]

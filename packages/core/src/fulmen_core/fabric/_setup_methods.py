@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from fulmen_core._seed import seed_everything
 from fulmen_core.batches import move_to_device, transfer_function
-from fulmen_core.data import DevicePrefetch, Sharding, require_batches
+from fulmen_core.data import DevicePrefetch, Sharding, require_batches, seed_workers
 from fulmen_core.fabric._base import FabricBase
 from fulmen_core.fabric._link import attach
 from fulmen_core.fabric._loader import FabricDataLoader
@@ -88,6 +88,7 @@ class SetupMethods(FabricBase):
         for one in dataloaders:
             _refuse_wrapped("dataloaders", one)
             require_batches(one, "`fabric.setup_dataloaders` was given")
+            seed_workers(one, session.world.rank)
         shard: Any = _unchanged
         if use_distributed_sampler and session.world.size > 1:
             sharding = Sharding(session.world, session.collectives.broadcast(torch.initial_seed()))

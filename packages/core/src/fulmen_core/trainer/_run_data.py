@@ -18,6 +18,7 @@ from fulmen_core.data import (
     TrainingCursor,
     hint_workers,
     in_fixed_order,
+    seed_workers,
     training_loader,
 )
 from fulmen_core.logging import IdleBatches
@@ -101,6 +102,7 @@ class RunData:
     def _request(self, hook: Hook) -> Any:
         request = self._parts.profiling.wrap(hook.value, self._job.source.request)
         self._given[hook] = request(hook.value)
+        seed_workers(self._given[hook], self._parts.world.rank)
         return self._given[hook]
 
     def _cursor_over(self, loaders: Any) -> TrainingCursor:
