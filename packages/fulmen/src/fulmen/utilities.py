@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fulmen_core import seed_everything as seed_everything
     from fulmen_core.batches import move_to_device
     from fulmen_core.hparams import AttributeDict as AttributeDict
+    from fulmen_core.hparams import HyperparametersMixin as HyperparametersMixin
     from fulmen_core.module import EVAL_DATALOADERS as EVAL_DATALOADERS
     from fulmen_core.module import STEP_OUTPUT as STEP_OUTPUT
     from fulmen_core.module import TRAIN_DATALOADERS as TRAIN_DATALOADERS
@@ -30,6 +31,7 @@ _TYPES = ("EVAL_DATALOADERS", "LRSchedulerTypeUnion", "OptimizerLRScheduler", "S
 _NAMES = {
     "AttributeDict": "fulmen_core.hparams",
     "CombinedLoader": "fulmen_core",
+    "HyperparametersMixin": "fulmen_core.hparams",
     **dict.fromkeys(_TYPES, "fulmen_core.module"),
     "grad_norm": "fulmen_core.module",
     "isolate_rng": "fulmen_core",
