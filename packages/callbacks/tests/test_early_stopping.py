@@ -174,3 +174,8 @@ def test_every_fit_begins_anew(make_trainer: Any, module: Any) -> None:
         assert callback.stopping_reason is EarlyStoppingReason.PATIENCE_EXHAUSTED
     callback.setup(make_trainer(), module, "validate")
     assert callback.wait_count == 2
+
+
+def test_a_number_that_is_text_is_told() -> None:
+    with pytest.raises(ConfigurationError, match=r"patience='3': It must be a number"):
+        EarlyStopping("loss", patience="3")  # type: ignore[arg-type]

@@ -50,6 +50,7 @@ def test_trainers_find_it_by_its_role() -> None:
         ("10:00:00:00", 864000),
         ({"days": 1, "hours": 2}, 93600),
         (datetime.timedelta(minutes=3), 180),
+        ("12 h", 43200),
         (None, None),
     ],
 )
@@ -57,9 +58,9 @@ def test_durations(duration: Any, seconds: float | None) -> None:
     assert Timer(duration).time_remaining() == seconds
 
 
-@pytest.mark.parametrize("duration", ["01:02", "x", 5, "1:00:00"])
+@pytest.mark.parametrize("duration", ["01:02", "x", 5, "1:00:00", {"hour": 2}, "2 epochs"])
 def test_what_is_no_duration_is_refused(duration: Any) -> None:
-    with pytest.raises(ConfigurationError, match="DD:HH:MM:SS"):
+    with pytest.raises(ConfigurationError, match="days:hours:minutes:seconds"):
         Timer(duration)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Real
 
 from fulmen_interfaces import ConfigurationError, Problem
 
@@ -24,7 +25,9 @@ def one_of(argument: str, value: object, options: Iterable[object]) -> Problem |
 
 
 def at_least(argument: str, value: float, least: float) -> Problem | None:
-    """Return a problem where the value is below the least one."""
+    """Return a problem where the value is below the least one, or no number."""
+    if not isinstance(value, Real):
+        return Problem(argument, value, "It must be a number.", f"Give {least} or more.")
     if value >= least:
         return None
     return Problem(argument, value, f"It must not be below {least}.", f"Give {least} or more.")

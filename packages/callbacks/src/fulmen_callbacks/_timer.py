@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -12,6 +11,7 @@ from typing import Any, ClassVar
 from fulmen_callbacks._agreed import AgreedInterval
 from fulmen_callbacks._problems import one_of, refuse
 from fulmen_interfaces import (
+    DURATION_FORMS,
     Callback,
     CallbackRole,
     ConfigurationError,
@@ -19,10 +19,9 @@ from fulmen_interfaces import (
     Problem,
     RunningStage,
     TrainerView,
+    parse_duration,
     rank_zero_info,
 )
-
-_FORM = re.compile(r"(\d+):(\d\d):(\d\d):(\d\d)")
 
 
 class Interval(str, Enum):
@@ -35,9 +34,9 @@ class Interval(str, Enum):
 class Timer(Callback):
     """Measure how long training, validation and testing take, and stop training after `duration`.
 
-    The duration is a `timedelta`, its arguments as a dictionary (`{"hours": 2}`), or text `"DD:HH:MM:SS"`. Time is
-    looked at after each batch, or at the end of each epoch with `interval="epoch"`. Every fit begins to count anew, but
-    for one that goes on from a checkpoint.
+    The duration is a `timedelta`, its arguments as a dictionary (`{"hours": 2}`), or text: `"12 h"`, `"DD:HH:MM:SS"`.
+    Time is looked at after each batch, or at the end of each epoch with `interval="epoch"`. Every fit begins to count
+    anew, but for one that goes on from a checkpoint.
     """
 
     role: ClassVar[CallbackRole | None] = CallbackRole.TIMER
@@ -140,13 +139,7 @@ class Timer(Callback):
 
 
 def _seconds(duration: str | timedelta | Mapping[str, int]) -> float:
-    if isinstance(duration, timedelta):
-        return duration.total_seconds()
-    if isinstance(duration, Mapping):
-        return timedelta(**duration).total_seconds()
-    match = _FORM.fullmatch(duration.strip()) if isinstance(duration, str) else None
-    if match is None:
-        remedy = 'Give "DD:HH:MM:SS" (two hours: "00:02:00:00"), a dictionary such as {"hours": 2}, or a timedelta.'
-        raise ConfigurationError([Problem("duration", duration, "It is no duration.", remedy)])
-    days, hours, minutes, seconds = map(int, match.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds).total_seconds()
+    try:
+        return parse_duration(duration).total_seconds()
+    except ValueError:
+        raise ConfigurationError([Problem("duration", duration, "It is no length of time.", DURATION_FORMS)]) from None

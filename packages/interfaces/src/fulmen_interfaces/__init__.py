@@ -45,6 +45,7 @@ from fulmen_interfaces._catalogue import (
 )
 from fulmen_interfaces._checkpoint import CheckpointIO
 from fulmen_interfaces._checkpoint_artifacts import CheckpointArtifacts, SavedCheckpoint
+from fulmen_interfaces._duration import DURATION_FORMS, parse_duration
 from fulmen_interfaces._errors import (
     BrokenPlugin,
     CheckpointError,
@@ -74,7 +75,7 @@ from fulmen_interfaces._launch import (
 )
 from fulmen_interfaces._logger import Logger, SilentExperiment
 from fulmen_interfaces._names import KNOWN_DISTRIBUTIONS, did_you_mean
-from fulmen_interfaces._params import PlainValue, flat_params, plain_params, plain_value
+from fulmen_interfaces._params import PlainValue, flat_params, plain_params
 from fulmen_interfaces._plugin import Alias, PluginSpec
 from fulmen_interfaces._precision import ALL_DTYPES, DType, GradScaler, Precision, PrecisionPolicy
 from fulmen_interfaces._profiler import Profiler, SupportsModuleProfiling
@@ -133,6 +134,7 @@ __all__ = [
     "CHECKPOINT_IO",
     "CLUSTER_ENVIRONMENTS",
     "DISABLED_PLUGINS_VARIABLE",
+    "DURATION_FORMS",
     "EXAMPLES",
     "KNOWN_DISTRIBUTIONS",
     "LAUNCHERS",
@@ -255,8 +257,8 @@ __all__ = [
     "did_you_mean",
     "flat_params",
     "get_rank",
+    "parse_duration",
     "plain_params",
-    "plain_value",
     "rank_zero_info",
     "rank_zero_only",
     "rank_zero_warn",

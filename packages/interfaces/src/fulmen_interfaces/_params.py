@@ -17,7 +17,7 @@ def plain_params(params: object) -> dict[str, PlainValue]:
 
     Enums become their value, functions and classes their dotted name, and what is not plain its text.
     """
-    return {str(name): plain_value(value) for name, value in _members(params).items()}
+    return {str(name): _plain_value(value) for name, value in _members(params).items()}
 
 
 def flat_params(params: object, separator: str = "/") -> dict[str, PlainValue]:
@@ -32,18 +32,18 @@ def flat_params(params: object, separator: str = "/") -> dict[str, PlainValue]:
     return flat
 
 
-def plain_value(value: object) -> PlainValue:
+def _plain_value(value: object) -> PlainValue:
     """Return one value as a plain one."""
     if isinstance(value, Enum):
-        return plain_value(value.value)
+        return _plain_value(value.value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return _exactly(value)
     if isinstance(value, Mapping) or (is_dataclass(value) and not isinstance(value, type)):
         return plain_params(value)
     if isinstance(value, Set):
-        return sorted((plain_value(item) for item in value), key=str)
+        return sorted((_plain_value(item) for item in value), key=str)
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
-        return [plain_value(item) for item in value]
+        return [_plain_value(item) for item in value]
     number = _number(value)
     return _text(value) if number is None else number
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, PlainValidator, Strict
 
-from fulmen_core.settings._times import UNITS, parse_duration, parses_as_clock
 from fulmen_interfaces import (
+    DURATION_FORMS,
     EXAMPLES,
     Callback,
     CheckpointIO,
@@ -23,6 +23,7 @@ from fulmen_interfaces import (
     Logger,
     Precision,
     Profiler,
+    parse_duration,
 )
 
 
@@ -102,7 +103,7 @@ def _every(value: object, without: str) -> Every | None:
     """Return an interval with a unit; None where it is written in another way. `without` says what numbers mean."""
     if isinstance(value, Every):
         return value
-    if not isinstance(value, str) or parses_as_clock(value):
+    if not isinstance(value, str) or ":" in value:
         return None
     try:
         return Every.parse(value)
@@ -115,9 +116,8 @@ def _duration(value: object) -> timedelta:
         raise ValueError
     try:
         duration = parse_duration(value)
-    except (TypeError, ValueError, OverflowError):
-        hint = f"Write '12 h', 'days:hours:minutes:seconds', or a dictionary with {', '.join(UNITS)}."
-        raise Refused("That is no length of time.", hint) from None
+    except ValueError:
+        raise Refused("That is no length of time.", DURATION_FORMS) from None
     if duration < timedelta(0):
         raise Refused("A length of time is not negative.", "Write '12 h', or leave it out.")
     return duration
