@@ -246,6 +246,11 @@ def test_a_trial_run_of_a_few_batches_finds_nothing():
         assert find(seeded(), arguments={"fast_dev_run": True}) is None
 
 
+def test_what_is_no_trainer_is_told():
+    with pytest.raises(ConfigurationError, match=r"It is no Trainer.*Write Tuner\(Trainer\(\.\.\.\)\)"):
+        Tuner(Line())
+
+
 def test_all_wrong_arguments_are_told_at_once():
     with pytest.raises(ConfigurationError) as caught:
         find(seeded(), method="test", min_lr=1.0, max_lr=0.1, num_training=0, mode="cubic")

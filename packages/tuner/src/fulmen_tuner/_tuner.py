@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, final
 
 from fulmen_core import LightningDataModule, LightningModule, Trainer
-from fulmen_interfaces import ModuleError, Stage, TunerSpec, rank_zero_warn
+from fulmen_interfaces import ConfigurationError, ModuleError, Problem, Stage, TunerSpec, rank_zero_warn
 from fulmen_tuner._attributes import fill, require_slots
 from fulmen_tuner._checks import check_rates, check_sizes, check_sweep, refuse_loaders
 from fulmen_tuner._copies import Subject
@@ -29,6 +29,9 @@ class Tuner:
     """
 
     def __init__(self, trainer: Trainer) -> None:
+        if not isinstance(trainer, Trainer):
+            reason = "It is no Trainer, with whose arguments trial runs could be made."
+            raise ConfigurationError([Problem("trainer", trainer, reason, "Write Tuner(Trainer(...)).lr_find(model).")])
         self._trainer = trainer
 
     def lr_find(  # noqa: PLR0913 (the arguments that users know)
