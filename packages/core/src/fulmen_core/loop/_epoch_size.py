@@ -50,7 +50,7 @@ class EpochSize:
 
 
 def part_of(whole: float, share: float) -> int:
-    """Return that share of a number, rounded down, one at least: 29 of 100 for 0.29, which as a float is a little less."""
+    """Return that share of a number, rounded down, one at least. 0.29 of 100 is 29, though as a float it is less."""
     return max(1, math.floor(round(whole * share, 6)))
 
 

@@ -19,7 +19,7 @@ class ModuleHooks:
     """
 
     def configure_callbacks(self) -> Sequence[Callback] | Callback:
-        """Return callbacks that belong to this module; they replace the Trainer's of the same classes or their bases."""
+        """Return the module's own callbacks; they replace the Trainer's of the same classes or of their bases."""
         return ()
 
     def configure_model(self) -> None:
