@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, ClassVar
 
 import pytest
@@ -182,6 +183,33 @@ def test_hooks_given_to_an_object_count_as_overridden() -> None:
     module.on_train_start = lambda: called.append("on_train_start")  # type: ignore[method-assign]
     trainer().fit(module, loader(1))
     assert called == ["on_train_start"]
+
+
+def test_modules_that_are_parts_know_the_run_and_log_in_it() -> None:
+    class Part(Line):
+        def told(self) -> list[Any]:
+            self.log("of_part", float(self.current_epoch))
+            return [self.trainer.max_epochs, self.current_epoch, self.global_step, self.logger]
+
+    class Whole(Line):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = torch.nn.ModuleList([Part()])
+            self.told: list[Any] = []
+
+        def configure_model(self) -> None:
+            self.late = Part()
+
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            self.told += [part.told() for part in (self.parts[0], self.late)]
+            return self.loss(batch)
+
+    module, logger = Whole(), FakeLogger()
+    ready = trainer(max_epochs=2, logger=logger, log_every_n_steps=1)
+    ready.fit(module, loader(1))
+    assert module.told == [[2, 0, 0, logger]] * 2 + [[2, 1, 1, logger]] * 2
+    assert ready.callback_metrics["of_part"] == 1.0
+    assert copy.deepcopy(module.parts[0]).current_epoch == 0  # a copy is not part of the run
 
 
 def test_optimizers_are_there_from_the_start_of_a_fit_on_and_step_later() -> None:

@@ -17,8 +17,10 @@ class AttachedModule(nn.Module):
     _link: RunLink | None = None
 
     def attach(self, link: RunLink | None) -> None:
-        """Take part in a run, or leave it. Called by the engine."""
-        self.__dict__["_link"] = link
+        """Take part in a run, or leave it, with all modules of this kind that are parts. Called by the engine."""
+        for part in self.modules():
+            if isinstance(part, AttachedModule):
+                part.__dict__["_link"] = link
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy or a pickle of the module must not drag the run along.

@@ -19,7 +19,7 @@ class ModuleHooks:
     """
 
     def configure_callbacks(self) -> Sequence[Callback] | Callback:
-        """Return the module's own callbacks; they replace the Trainer's of the same classes or of their bases."""
+        """Return callbacks of its own; they replace those of the Trainer of the same classes, or of their bases."""
         return ()
 
     def configure_model(self) -> None:

@@ -117,6 +117,7 @@ class Session:
         parts.collectives.barrier("setup")
         with module_init(self.ingredients.strategy, self.ingredients.precision, parts.device):
             hook(parts.module, Hook.CONFIGURE_MODEL, parts.module.configure_model)()
+        parts.module.attach(self.link)  # with what was made since
         parts.signals.check()
 
     def prepare(self, make_optimizers: Callable[[], Sequence[Optimizer]]) -> Engine:
