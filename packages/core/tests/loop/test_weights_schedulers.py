@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -282,6 +283,46 @@ def test_schedulers_are_left_alone_under_manual_optimisation() -> None:
     module = Manual()
     trainer(max_epochs=3).fit(module, loader(3))
     assert module.scheduler.last_epoch == 3
+
+
+def test_a_plateau_scheduler_that_is_stepped_by_hand_needs_no_name_of_a_metric() -> None:
+    class Manual(Line):
+        def __init__(self) -> None:
+            super().__init__()
+            self.automatic_optimization = False
+
+        def training_step(self, batch: Any, batch_idx: int) -> None:
+            self.optimizers().zero_grad()
+            self.manual_backward(self.loss(batch))
+            self.optimizers().step()
+
+        def on_train_epoch_end(self) -> None:
+            self.lr_schedulers().step(1.0)
+
+        def configure_optimizers(self) -> Any:
+            optimizer = SGD(self.parameters(), lr=0.1)
+            return [optimizer], [ReduceLROnPlateau(optimizer, factor=0.5, patience=0)]
+
+    ready = trainer(max_epochs=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ready.fit(Manual(), loader(1))
+    assert ready.optimizers[0].param_groups[0]["lr"] == 0.1 * 0.5**2
+
+
+@pytest.mark.parametrize("key", [{"interval": "step"}, {"frequency": 2}, {"monitor": "x"}])
+def test_when_schedulers_step_is_not_said_under_manual_optimisation(key: dict[str, Any]) -> None:
+    class Manual(Line):
+        def __init__(self) -> None:
+            super().__init__()
+            self.automatic_optimization = False
+
+        def configure_optimizers(self) -> Any:
+            optimizer = SGD(self.parameters(), lr=0.1)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": StepLR(optimizer, 1), **key}}
+
+    with pytest.warns(UserWarning, match=r"no scheduler steps by itself.*self\.lr_schedulers\(\)\.step\(\)"):
+        trainer().fit(Manual(), loader(1))
 
 
 def test_the_trainer_shows_the_schedulers_as_they_were_read() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from fulmen_interfaces import LRSchedulerConfig, ModuleError, did_you_mean
+from fulmen_interfaces import LRSchedulerConfig, ModuleError, did_you_mean, rank_zero_warn
 
 _FORMS = (
     "Return one optimizer; a list of optimizers; ([optimizers], [schedulers]); a dict with 'optimizer' and perhaps "
@@ -20,15 +20,24 @@ _OPTIMIZER_KEYS = ("optimizer", "lr_scheduler", "monitor")
 _SCHEDULER_KEYS = tuple(one.name for one in fields(LRSchedulerConfig) if one.name != "opt_idx")
 
 
-def read_configuration(returned: Any) -> tuple[list[Optimizer], list[LRSchedulerConfig]]:
-    """Return the optimizers and the schedulers in any of the accepted forms. Raises ModuleError for any other."""
+def read_configuration(returned: Any, *, manual: bool = False) -> tuple[list[Optimizer], list[LRSchedulerConfig]]:
+    """Return the optimizers and the schedulers in any of the accepted forms. Raises ModuleError for any other.
+
+    Under `manual` optimisation the user steps schedulers, and hands them what they watch.
+    """
     optimizers, schedulers = _parts(returned)
     for optimizer in optimizers:
         if not isinstance(optimizer, Optimizer):
             raise ModuleError(f"`configure_optimizers` returned {_short(optimizer)} as an optimizer. {_FORMS}")
     configs = [_scheduler_config(one, monitor) for one, monitor in schedulers]
     for config in configs:
+        _check_scheduler(config, manual=manual)
         config.opt_idx = _owner(config.scheduler, optimizers)
+    if manual and any(config.interval == "step" or config.frequency > 1 or config.monitor for config in configs):
+        rank_zero_warn(
+            "Optimisation is manual, where no scheduler steps by itself, whatever its `interval`, `frequency` or "
+            "`monitor` says. Call `self.lr_schedulers().step()` where it should."
+        )
     return optimizers, configs
 
 
@@ -96,17 +105,16 @@ def _scheduler_config(given: Any, monitor: str | None) -> LRSchedulerConfig:
     config.monitor = config.monitor or monitor
     if isinstance(config.scheduler, ReduceLROnPlateau):
         config.reduce_on_plateau = True
-    _check_scheduler(config)
     return config
 
 
-def _check_scheduler(config: LRSchedulerConfig) -> None:
+def _check_scheduler(config: LRSchedulerConfig, *, manual: bool) -> None:
     name = type(config.scheduler).__name__
     if config.interval not in ("epoch", "step"):
         raise ModuleError(f"The interval of the scheduler {name} is {config.interval!r}; it must be 'epoch' or 'step'.")
     if not isinstance(config.frequency, int) or config.frequency < 1:
         raise ModuleError(f"The frequency of the scheduler {name} is {config.frequency!r}; it must be 1 or more.")
-    if config.reduce_on_plateau and config.monitor is None:
+    if config.reduce_on_plateau and config.monitor is None and not manual:
         raise ModuleError(
             f"The scheduler {name} watches a metric, but none is named. Return it as "
             "{'scheduler': scheduler, 'monitor': 'val_loss'}, with the name of something that you log."

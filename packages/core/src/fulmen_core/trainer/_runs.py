@@ -138,7 +138,7 @@ def _prepared_for_training(session: Session) -> Engine:
     configs: list[LRSchedulerConfig] = []
 
     def make_optimizers() -> Sequence[Optimizer]:
-        optimizers, found = read_configuration(configure())
+        optimizers, found = read_configuration(configure(), manual=not module.automatic_optimization)
         configs.extend(found)
         return optimizers
 
