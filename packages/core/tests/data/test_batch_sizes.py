@@ -75,6 +75,19 @@ def test_batches_of_one_type_may_be_built_in_different_ways() -> None:
     assert [sizes.of(batch) for batch in batches] == [2, 3, 4, 5, 6]
 
 
+def test_what_came_in_the_place_of_an_absent_tensor_is_not_remembered() -> None:
+    sizes = BatchSizes()
+    batches: list[Any] = [
+        {"a": None, "b": torch.ones(2)},
+        {"a": torch.ones(3), "b": torch.ones(2)},
+        {"a": None, "b": torch.ones(4)},
+        {"a": [torch.tensor(1.0), torch.ones(5)], "b": torch.ones(2)},
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that tensors disagree
+        assert [sizes.of(batch) for batch in batches] == [2, 3, 4, 5]
+
+
 def test_tensors_without_dimensions_count_as_one() -> None:
     assert BatchSizes().of((torch.tensor(1.0), torch.tensor(2.0))) == 1
 

@@ -20,7 +20,8 @@ class BatchSizes:
     """Finds the batch size: the first dimension of the first tensor in a batch that has dimensions; 1 if none has.
 
     Where that tensor was is remembered by the batch's type, so that only the first batch of a type is searched, and
-    checked for tensors that disagree. One object serves one run.
+    checked for tensors that disagree. It is not where None came before, in whose place later batches may have a tensor:
+    the size would depend on the batches before, which a resumed run has not seen. One object serves one run.
     """
 
     def __init__(self) -> None:
@@ -38,7 +39,8 @@ class BatchSizes:
         return self._search(batch)
 
     def _search(self, batch: Any) -> int:
-        tensors = list(_tensors(batch, ()))
+        leaves = list(_leaves(batch, ()))
+        tensors = [(path, leaf) for path, leaf in leaves if leaf is not None]
         if not tensors:
             raise LoggingError(
                 f"The batch size was to be taken from a batch of type {type(batch).__name__}, but it holds no tensor."
@@ -55,17 +57,18 @@ class BatchSizes:
                 f"The tensors of a batch have the first dimensions {sizes}; metrics are weighted with {size}, that of"
                 " the first. If this is not the batch size, pass it: self.log(name, value, batch_size=...)."
             )
-        self._sizes[type(batch)] = _size_behind(path)
+        if next(leaf for _, leaf in leaves if leaf is None or leaf.ndim > 0) is not None:
+            self._sizes[type(batch)] = _size_behind(path)
         return size
 
 
-def _tensors(value: Any, path: tuple[_Get, ...]) -> Iterator[tuple[tuple[_Get, ...], torch.Tensor]]:
-    """Yield the tensors of a batch with the steps that lead to them."""
-    if isinstance(value, torch.Tensor):
+def _leaves(value: Any, path: tuple[_Get, ...]) -> Iterator[tuple[tuple[_Get, ...], torch.Tensor | None]]:
+    """Yield the tensors of a batch, and the places without one, with the steps that lead to them."""
+    if value is None or isinstance(value, torch.Tensor):
         yield path, value
         return
     for step in _steps(value):
-        yield from _tensors(step(value), (*path, step))
+        yield from _leaves(step(value), (*path, step))
 
 
 def _steps(value: Any) -> Iterator[_Get]:
