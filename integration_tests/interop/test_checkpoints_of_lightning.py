@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from interop_cases import BATCHES, data_class, module_class, train_by_hand
+from interop_cases import BATCHES, data_class, module_class, sgd, train_by_hand
 
 import fulmen_core
 from fulmen_callbacks import ModelCheckpoint
@@ -84,6 +84,26 @@ def test_hooks_see_the_counters_of_the_file(name: str, epoch: int) -> None:
     module.on_train_start = lambda: seen.append((module.current_epoch, module.global_step))
     make_trainer(3).fit(module, SmallData(), ckpt_path=FILES / f"{name}.ckpt")
     assert seen == [(epoch, DONE[name][1])]
+
+
+class WatchesValidation(Small):  # type: ignore[misc,valid-type]
+    def configure_optimizers(self) -> Any:
+        optimizer = sgd(self.parameters(), self.hparams.lr)
+        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "monitor": "val_loss"}}
+
+
+def test_a_scheduler_whose_metric_is_not_in_the_file_leaves_out_that_step(tmp_path: Path) -> None:
+    """Lightning writes at an epoch's end before the scheduler steps, and without what it watches."""
+    checkpoint = torch.load(FILES / "epoch_end.ckpt")
+    checkpoint["lr_schedulers"] = [WatchesValidation().configure_optimizers()["lr_scheduler"]["scheduler"].state_dict()]
+    torch.save(checkpoint, tmp_path / "plateau.ckpt")
+    trainer = make_trainer(3)
+    with pytest.warns(UserWarning, match="watches 'val_loss', which was not logged.*does not step"):
+        trainer.fit(WatchesValidation(width=5), SmallData(), ckpt_path=tmp_path / "plateau.ckpt")
+    (config,) = trainer.lr_scheduler_configs
+    assert config.scheduler.last_epoch == 1
+    assert config.scheduler.best == trainer.callback_metrics["val_loss"]
 
 
 def test_states_of_callbacks_are_taken(tmp_path: Path) -> None:

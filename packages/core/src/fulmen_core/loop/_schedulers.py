@@ -31,6 +31,8 @@ class SchedulerSteps:
         self.plateau_by_step = [one for one in configs if one.interval == "step" and one.reduce_on_plateau]
         """Those that `after_batch` is for."""
         self._plateau_by_epoch = [one for one in configs if one.interval == "epoch" and one.reduce_on_plateau]
+        self.metrics_are_lost = False
+        """Whether the fit goes on from a file that does not hold what was logged: a metric may be absent then."""
 
     def after_optimizer_step(self) -> None:
         """Step those that count optimizer steps; `frequency` counts them over the whole fit."""
@@ -73,7 +75,7 @@ class SchedulerSteps:
                 f"The scheduler {type(config.scheduler).__name__} watches {config.monitor!r}, which was not logged. "
                 f"Logged so far: {', '.join(sorted(metrics)) or 'nothing'}."
             )
-            if config.strict:
+            if config.strict and not self.metrics_are_lost:
                 raise ModuleError(f"{message} Log it, watch another, or set 'strict': False to go on without.")
             rank_zero_warn(f"{message} The scheduler does not step.")
         return value
