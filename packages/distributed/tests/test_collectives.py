@@ -94,6 +94,12 @@ def test_what_a_process_says_when_it_leaves_is_shown(capfd: pytest.CaptureFixtur
     assert "there is no data" in capfd.readouterr().err
 
 
+def test_each_of_several_machines_gets_what_its_first_rank_returns(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"NODE_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert MultiprocessingLauncher("fork").launch(lambda world: world.rank, LaunchSettings(2, 2)) == 2
+
+
 def test_what_cannot_be_pickled_cannot_be_spawned() -> None:
     with pytest.raises(Exception, match="use 'ddp' or 'ddp_fork'"):
         MultiprocessingLauncher("spawn").launch(lambda world: None, LaunchSettings(2))

@@ -35,7 +35,8 @@ class MultiprocessingLauncher:
     """Runs the function in new processes; the calling process waits and computes nothing itself.
 
     With `spawn` and `forkserver` everything that the function holds must be picklable. With `fork` nothing needs to be,
-    but CUDA and threads of this process must not be in use yet. What rank zero returns is pickled and comes back.
+    but CUDA and threads of this process must not be in use yet. What rank zero returns is pickled and comes back; on
+    another machine, what the first rank there returns.
     """
 
     def __init__(self, start_method: Literal["spawn", "fork", "forkserver"]) -> None:
@@ -47,7 +48,7 @@ class MultiprocessingLauncher:
         return True
 
     def launch(self, main: Callable[[World], R], settings: LaunchSettings) -> R:
-        """Run `main` in every process; return rank zero's result, or raise the first failing rank's error."""
+        """Run `main` in every process; return the first one's result, or raise the first failing rank's error."""
         if has_program():  # it runs in several processes since an earlier run, and all of them have come here
             return SubprocessLauncher().launch(main, settings)
         payload = self._payload(main)
@@ -117,7 +118,7 @@ def _work(task: _Task) -> None:
             keep_store(store_at(task.listener))
         main = pickle.loads(task.payload) if isinstance(task.payload, bytes) else task.payload
         result = main(task.world)
-        if task.world.is_global_zero:
+        if task.world.is_local_zero:
             task.reports.write_result(result)
         task.reports.write_end(task.world.rank)
         part()

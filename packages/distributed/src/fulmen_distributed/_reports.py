@@ -1,4 +1,4 @@
-"""What the processes of a run leave behind for the one that started them: why they failed, and rank zero's result."""
+"""What the processes of a run leave behind for the one that started them: why they failed, and a result."""
 
 from __future__ import annotations
 
@@ -71,21 +71,20 @@ class Reports:
         return (self.folder / f"rank-{rank}.end").exists()
 
     def write_result(self, result: Any) -> None:
-        """Write rank zero's result. Raises FulmenError where it cannot be pickled."""
+        """Write the result of this machine's first rank. Raises FulmenError where it cannot be pickled."""
         try:
             content = pickle.dumps(result)
         except Exception as error:
             raise FulmenError(
-                "What rank 0 returns to the process that started it cannot be pickled: "
-                f"{type(error).__name__}: {error}. Return plain values and tensors, or use 'ddp', where rank 0 is the "
+                "What the first rank returns to the process that started it cannot be pickled: "
+                f"{type(error).__name__}: {error}. Return plain values and tensors, or use 'ddp', where it is the "
                 "calling process."
             ) from error
         self._write("result", content)
 
     def result(self) -> Any:
-        """Return rank zero's result; None where that rank ran on another machine."""
-        path = self.folder / "result"
-        return pickle.loads(path.read_bytes()) if path.exists() else None
+        """Return the result of this machine's first rank."""
+        return pickle.loads((self.folder / "result").read_bytes())
 
     def remove(self) -> None:
         """Remove the folder."""

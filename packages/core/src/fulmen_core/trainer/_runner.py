@@ -121,14 +121,14 @@ class Runner:
         return {**vars(self), "session": None}
 
     def _work(self, job: Job, home: int, random: Snapshot, world: World) -> Any:
-        """Run a job as one of its processes. Where that is not the caller's, rank zero sends home what came of it.
+        """Run a job as one of its processes. Where none is the caller's, the first here sends home what came of it.
 
         New processes draw what the caller would have drawn: they start with random states of their own.
         """
         if os.getpid() != home:
             random.take_over()
         result = _RUNS[job.stage](self.parts, job, world)
-        if os.getpid() == home or self.session is None or not world.is_global_zero:
+        if os.getpid() == home or self.session is None or not world.is_local_zero:
             return result
         return Homecoming.of(result, self.session)
 
