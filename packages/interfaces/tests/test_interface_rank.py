@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from fulmen_interfaces import get_rank, rank_zero_info, rank_zero_only, rank_zero_warn
+from fulmen_interfaces import get_rank, rank_zero_experiment, rank_zero_info, rank_zero_only, rank_zero_warn
 
 VARIABLES = ["RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "LOCAL_RANK"]
 
@@ -43,6 +43,25 @@ def test_functions_run_on_rank_zero_alone(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("RANK", "1")
     assert once("1") is None
     assert otherwise("1") == "nothing"
+
+
+def test_a_logger_s_experiment_is_silent_on_other_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tracking:
+        opened = 0
+
+        @property
+        @rank_zero_experiment
+        def experiment(self) -> list[int]:
+            """What is written to."""
+            self.opened += 1
+            return [7]
+
+    tracking = Tracking()
+    assert tracking.experiment.count(7) == 1
+    assert type(tracking).experiment.__doc__ == "What is written to."
+    monkeypatch.setenv("RANK", "1")
+    tracking.experiment.append(8)
+    assert tracking.opened == 1
 
 
 def test_rank_is_asked_at_each_call(monkeypatch: pytest.MonkeyPatch) -> None:

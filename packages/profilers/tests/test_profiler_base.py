@@ -28,7 +28,7 @@ class CountingProfiler(Profiler):
 
 
 def run(profiler: Any, rank: int = 0, log_dir: str | None = None) -> None:
-    profiler.setup("fit", rank=rank, log_dir=log_dir)
+    profiler.setup("fit", rank, log_dir)
     for _ in range(2):
         with profiler.profile("step"), profiler.profile("inner"):
             pass
@@ -64,8 +64,19 @@ def test_rank_zero_speaks_for_all(capsys: Any) -> None:
     assert capsys.readouterr().out == ""
 
 
+def test_a_subclass_may_name_the_arguments_of_setup_as_it_likes(capsys: Any) -> None:
+    class Named(CountingProfiler):
+        def setup(self, stage: str, local_rank: int | None = None, log_dir: str | None = None) -> None:
+            super().setup(stage, local_rank or 0, log_dir)
+            self.start(f"begins {stage} of rank {local_rank}")
+
+    run(Named())
+    assert capsys.readouterr().out == "begins fit of rank 0: 1\nstep: 2\ninner: 2\n"
+
+
 def test_the_one_that_measures_nothing_says_nothing(capsys: Any) -> None:
     profiler = PassThroughProfiler()
+    assert isinstance(profiler, Profiler)
     run(profiler)
     profiler.start("step")
     profiler.stop("another")

@@ -22,8 +22,8 @@ class Notes:
         self._open: list[str] = []
         self._last = ""
 
-    def setup(self, stage: str, *, rank: int, log_dir: str | None) -> None:
-        self.life.append(f"setup {stage} {rank}")
+    def setup(self, stage: str, local_rank: int, log_dir: str | None) -> None:
+        self.life.append(f"setup {stage} {local_rank}")
         self.log_dir = log_dir
 
     @contextmanager

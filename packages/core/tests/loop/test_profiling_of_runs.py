@@ -13,7 +13,7 @@ from profiling_cases import Checked, Notes, profiled
 from fulmen_core import LightningDataModule
 from fulmen_core.logging import Recorder
 from fulmen_core.loop import HookTable, Profiling
-from fulmen_interfaces import Callback, CallbackOrder, Hook
+from fulmen_interfaces import Callback, CallbackOrder, Hook, PassThroughProfiler
 
 
 class Watcher(Callback):
@@ -81,7 +81,7 @@ def test_an_error_closes_what_is_open_and_the_report_still_comes(place):
 
 def test_a_profiler_that_cannot_begin_ends_the_run_before_anything_else():
     class Broken(Notes):
-        def setup(self, stage: str, *, rank: int, log_dir: str | None) -> None:
+        def setup(self, stage: str, rank: int, log_dir: str | None) -> None:
             raise OSError("no")
 
     class Untouched(Line):
@@ -134,16 +134,16 @@ class TestWithoutAProfiler:
         assert session.engine._log_metrics == session.parts.loggers.log_metrics
         assert session.parts.profiling.profiler is None
 
-    def test_users_may_measure_all_the_same(self):
+    def test_a_module_may_measure_what_is_its_own(self):
         class Measuring(Line):
             def training_step(self, batch: Any, batch_idx: int) -> Any:
-                with self.trainer.profiler.profile("my loss"):
+                with self.trainer.profiler.profile("mine"):
                     return self.loss(batch)
 
-        measured, plain = Measuring(), Line()
-        for module in (measured, plain):
-            trainer().fit(module, loader(3))
-        assert torch.equal(measured.layer.weight, plain.layer.weight)
+        runner, module = trainer(), Measuring()
+        runner.fit(module, loader(3))
+        assert runner.global_step == 3
+        assert isinstance(runner.profiler, PassThroughProfiler)
 
     def test_hooks_are_bound_as_they_are(self):
         watcher, module = Watcher(), Busy()

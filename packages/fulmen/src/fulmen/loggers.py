@@ -8,6 +8,7 @@ from fulmen._lazy import Offer, lazily
 
 if TYPE_CHECKING:
     from fulmen_interfaces import Logger as Logger
+    from fulmen_interfaces import rank_zero_experiment as rank_zero_experiment
     from fulmen_logger_csv import CSVLogger as CSVLogger
     from fulmen_logger_mlflow import MLFlowLogger as MLFlowLogger
     from fulmen_logger_tensorboard import TensorBoardLogger as TensorBoardLogger
@@ -19,6 +20,7 @@ _NAMES = {
     "MLFlowLogger": "fulmen_logger_mlflow",
     "TensorBoardLogger": "fulmen_logger_tensorboard",
     "WandbLogger": "fulmen_logger_wandb",
+    "rank_zero_experiment": "fulmen_interfaces",
 }
 
 __getattr__, __dir__ = lazily(Offer(__name__, _NAMES))

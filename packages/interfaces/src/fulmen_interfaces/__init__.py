@@ -73,12 +73,12 @@ from fulmen_interfaces._launch import (
     LaunchSettings,
     SupportsRequeue,
 )
-from fulmen_interfaces._logger import Logger, SilentExperiment
+from fulmen_interfaces._logger import Logger, SilentExperiment, rank_zero_experiment
 from fulmen_interfaces._names import KNOWN_DISTRIBUTIONS, did_you_mean
 from fulmen_interfaces._params import PlainValue, flat_params, plain_params
 from fulmen_interfaces._plugin import Alias, PluginSpec
 from fulmen_interfaces._precision import ALL_DTYPES, DType, GradScaler, Precision, PrecisionPolicy
-from fulmen_interfaces._profiler import Profiler, SupportsModuleProfiling
+from fulmen_interfaces._profiler import PassThroughProfiler, Profiler, SupportsModuleProfiling
 from fulmen_interfaces._rank import get_rank, rank_zero_info, rank_zero_only, rank_zero_warn
 from fulmen_interfaces._schedule import LRSchedulerConfig
 from fulmen_interfaces._sharded import SavedOptimizer, SavedState, StateDictType, SupportsShardedCheckpoint
@@ -194,6 +194,7 @@ __all__ = [
     "ModuleError",
     "ModuleView",
     "Notes",
+    "PassThroughProfiler",
     "Placement",
     "PlainValue",
     "PluginError",
@@ -259,6 +260,7 @@ __all__ = [
     "get_rank",
     "parse_duration",
     "plain_params",
+    "rank_zero_experiment",
     "rank_zero_info",
     "rank_zero_only",
     "rank_zero_warn",

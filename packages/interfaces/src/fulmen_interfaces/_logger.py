@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from fulmen_interfaces._rank import get_rank
 
 if TYPE_CHECKING:
     from torch import nn
 
     from fulmen_interfaces._callback import CheckpointCallback
+
+L = TypeVar("L")
+E = TypeVar("E")
 
 
 class Logger(ABC):
@@ -85,3 +91,13 @@ class SilentExperiment:
 
     def __call__(self, *args: Any, **kwargs: Any) -> SilentExperiment:
         return self
+
+
+def rank_zero_experiment(experiment: Callable[[L], E]) -> Callable[[L], E]:
+    """Make the getter of a logger's `experiment`, below `@property`, return a silent one on every rank but zero."""
+
+    @functools.wraps(experiment)
+    def on_rank_zero(logger: L) -> E:
+        return experiment(logger) if get_rank() == 0 else cast("E", SilentExperiment())
+
+    return on_rank_zero

@@ -68,7 +68,8 @@ def test_names_tags_and_values_come_back_as_they_were(store: Path) -> None:
     logger.log_metrics({"loss": 0.125}, step=4)
     run = the_run(store)
     assert (run.info.run_name, run.info.status, run.data.tags["team"]) == ("first", "RUNNING", "a")
-    assert (logger.name, logger.version, logger.run_id) == (run.info.experiment_id, run.info.run_id, run.info.run_id)
+    assert logger.name == logger.experiment_id == run.info.experiment_id
+    assert logger.version == logger.run_id == run.info.run_id
     assert client(store).get_experiment(run.info.experiment_id).name == "digits"
     assert history(store, "p-loss") == [(3, 0.5), (4, 0.125)]
     assert history(store, "p-val/acc") == [(3, 0.25)]

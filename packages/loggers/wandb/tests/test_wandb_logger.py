@@ -264,3 +264,42 @@ def test_other_ranks_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert logger.version is None
     assert wandb.run is None
     assert not list(tmp_path.iterdir())
+
+
+class Server:
+    """In the place of what asks wandb's server for artifacts."""
+
+    def __init__(self, asked: list[Any]) -> None:
+        self.asked = asked
+
+    def artifact(self, name: str, type: str | None = None) -> Any:
+        self.asked += [name, type]
+        return self
+
+    def download(self, root: str | None = None) -> str:
+        self.asked.append(root)
+        return root or "chosen"
+
+
+def test_artifacts_are_downloaded_on_rank_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(wandb, "Api", lambda: Server(asked))
+    assert WandbLogger.download_artifact("team/net:best", tmp_path, "model") == str(tmp_path)
+    assert WandbLogger.download_artifact("team/net:v1", use_artifact=False) == "chosen"
+    assert asked == ["team/net:best", "model", str(tmp_path), "team/net:v1", None, None]
+    monkeypatch.setenv("RANK", "1")
+    assert WandbLogger.download_artifact("team/net:best") is None
+    assert len(asked) == 6
+
+
+def test_a_download_is_recorded_by_the_run_in_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[Any] = []
+
+    class Running:
+        def use_artifact(self, name: str, type: str | None = None) -> Server:
+            used.append((name, type))
+            return Server([])
+
+    monkeypatch.setattr(wandb, "run", Running())
+    assert WandbLogger.download_artifact("net:best") == "chosen"
+    assert used == [("net:best", None)]

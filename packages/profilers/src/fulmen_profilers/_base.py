@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
+from fulmen_interfaces import PassThroughProfiler
 from fulmen_profilers._files import append, file_name
 
 UNMEASURED = nullcontext()
@@ -35,7 +36,7 @@ class Profiler(ABC):
         self._log_dir: str | None = None
         self._spans: dict[str, _Span] = {}
 
-    def setup(self, stage: str, *, rank: int = 0, log_dir: str | None = None) -> None:
+    def setup(self, stage: str, rank: int = 0, log_dir: str | None = None) -> None:
         """Begin a run."""
         self._stage, self._rank, self._log_dir = stage, rank, log_dir
         self._speaks = rank == 0
@@ -82,18 +83,7 @@ class Profiler(ABC):
         return os.path.join(folder, file_name(*named, self._rank, *parts, extension=extension))
 
 
-class PassThroughProfiler(Profiler):
-    """Measures nothing: for code of one's own that is called with a profiler or without.
-
-    A run has `Trainer(profiler=None)` for it, and then no call into profiling at all.
-    """
-
-    def profile(self, action: str) -> AbstractContextManager[None]:
-        return UNMEASURED
-
-    def start(self, action: str) -> None: ...
-
-    def stop(self, action: str) -> None: ...
+Profiler.register(PassThroughProfiler)  # it is asked for by isinstance
 
 
 class SpanProfiler(Profiler):
@@ -106,9 +96,9 @@ class SpanProfiler(Profiler):
         self.all_ranks = all_ranks
         self._measures = True
 
-    def setup(self, stage: str, *, rank: int = 0, log_dir: str | None = None) -> None:
+    def setup(self, stage: str, rank: int = 0, log_dir: str | None = None) -> None:
         """Forget what was measured before and begin to measure."""
-        super().setup(stage, rank=rank, log_dir=log_dir)
+        super().setup(stage, rank, log_dir)
         self._measures = self._speaks = rank == 0 or self.all_ranks
         if self._measures:
             self._begin()

@@ -20,7 +20,7 @@ from fulmen_core.loop._optimise import (
     OptimiserHooks,
     SeveralOptimisers,
 )
-from fulmen_core.loop._profile import NoProfiler, Profiling
+from fulmen_core.loop._profile import Profiling
 from fulmen_core.loop._progress import Counter, FitProgress, Phase
 from fulmen_core.loop._schedulers import SchedulerSteps
 from fulmen_core.loop._signals import SignalWatch, Terminated
@@ -43,7 +43,6 @@ __all__ = [
     "GradientSteps",
     "HookTable",
     "ManualOptimisation",
-    "NoProfiler",
     "Optimisation",
     "OptimiserHooks",
     "Phase",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 from torch import nn
@@ -12,26 +11,6 @@ from fulmen_interfaces import Hook, Profiler, SupportsModuleProfiling
 
 T = TypeVar("T")
 Call = Callable[..., Any]
-
-
-class NoProfiler:
-    """Stands for the profiler in users' code where a run has none, and measures nothing."""
-
-    def setup(self, stage: str, *, rank: int, log_dir: str | None) -> None:
-        """Do nothing."""
-
-    def profile(self, action: str) -> AbstractContextManager[None]:
-        """Measure nothing inside."""
-        return nullcontext()
-
-    def step(self) -> None:
-        """Do nothing."""
-
-    def describe(self) -> None:
-        """Say nothing."""
-
-    def teardown(self, stage: str) -> None:
-        """Do nothing."""
 
 
 class Profiling:

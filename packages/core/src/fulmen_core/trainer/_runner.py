@@ -18,7 +18,7 @@ from torch import nn
 from fulmen_core.checkpoint import TorchCheckpointIO
 from fulmen_core.data import DataSource, LightningDataModule
 from fulmen_core.logging import make_loggers
-from fulmen_core.loop import NoProfiler, Terminated, on_device
+from fulmen_core.loop import Terminated, on_device
 from fulmen_core.module import AttachedTrainer, LightningModule
 from fulmen_core.random import Snapshot
 from fulmen_core.resolver import RunPlan, is_interactive
@@ -39,7 +39,6 @@ from fulmen_interfaces import (
     Every,
     ModuleError,
     Problem,
-    Profiler,
     RunStatus,
     SchedulesAccumulation,
     Stage,
@@ -78,8 +77,6 @@ class Runner:
             checkpoint_io=settings.checkpoint_io or TorchCheckpointIO(),
             adopt=self._adopt,
         )
-        self.profiler: Profiler = self.parts.profiler or NoProfiler()
-        """What users measure with."""
         self._launcher = self.plan.make_launcher()
 
     def job(

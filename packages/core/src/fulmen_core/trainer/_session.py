@@ -96,7 +96,7 @@ class Session:
         profiler = self.parts.profiling.profiler
         if profiler is not None:
             log_dir = self.ingredients.trainer.log_dir
-            profiler.setup(self.job.stage.value, rank=self.parts.world.rank, log_dir=log_dir)
+            profiler.setup(self.job.stage.value, self.parts.world.rank, log_dir)
 
     def set_up(self) -> None:
         """Let data and model come into being: the hooks from `prepare_data` to `configure_model`."""

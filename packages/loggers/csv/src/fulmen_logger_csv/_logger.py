@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
-from fulmen_interfaces import FolderLogger, SilentExperiment, get_rank, rank_zero_only
+from fulmen_interfaces import FolderLogger, rank_zero_experiment, rank_zero_only
 from fulmen_logger_csv import _storage
 from fulmen_logger_csv._writer import ExperimentWriter
 
@@ -34,10 +34,9 @@ class CSVLogger(FolderLogger):
         self._experiment: ExperimentWriter | None = None
 
     @property
+    @rank_zero_experiment
     def experiment(self) -> ExperimentWriter:
         """The writer of this version, for metrics that do not come from `self.log`; silent on all ranks but zero."""
-        if get_rank() != 0:
-            return cast("ExperimentWriter", SilentExperiment())
         if self._experiment is None:
             self._experiment = ExperimentWriter(self.log_dir)
         return self._experiment

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from fulmen_interfaces import (
     CheckpointArtifacts,
     CheckpointCallback,
     Logger,
     SavedCheckpoint,
-    SilentExperiment,
     get_rank,
+    rank_zero_experiment,
     rank_zero_only,
 )
 from fulmen_logger_mlflow import _run
@@ -79,15 +79,19 @@ class MLFlowLogger(Logger):
         return self.version
 
     @property
+    def experiment_id(self) -> str | None:
+        """The id of the experiment, as `name`."""
+        return self.name
+
+    @property
     def save_dir(self) -> str | None:
         """The folder of the local database; None where the store was named by a URI."""
         return self._store.folder
 
     @property
+    @rank_zero_experiment
     def experiment(self) -> MlflowClient:
         """MLflow's client, for all that has no method here. Silent on all ranks but zero."""
-        if get_rank() != 0:
-            return cast("MlflowClient", SilentExperiment())
         return self._begun().client
 
     @rank_zero_only

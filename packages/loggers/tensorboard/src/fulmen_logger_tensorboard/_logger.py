@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from fulmen_interfaces import (
     FolderLogger,
     PlainValue,
-    SilentExperiment,
-    get_rank,
     plain_params,
+    rank_zero_experiment,
     rank_zero_only,
 )
 from fulmen_logger_tensorboard._folders import folders, write_text
@@ -70,10 +69,9 @@ class TensorBoardLogger(FolderLogger):
         return os.path.expanduser(os.path.expandvars(folder))
 
     @property
+    @rank_zero_experiment
     def experiment(self) -> SummaryWriter:
         """The `SummaryWriter`, for all that is no number: images, histograms, figures. Silent on all ranks but zero."""
-        if get_rank() != 0:
-            return cast("SummaryWriter", SilentExperiment())
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 

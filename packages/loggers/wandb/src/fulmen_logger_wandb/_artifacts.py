@@ -1,4 +1,4 @@
-"""Checkpoints as artifacts."""
+"""Artifacts: checkpoints that are kept, and what is fetched."""
 
 from __future__ import annotations
 
@@ -27,3 +27,14 @@ def log_checkpoint(
     else:
         artifact.add_file(saved.path, name="model.ckpt", policy=policy)
     run.log_artifact(artifact, aliases=saved.aliases)
+
+
+def download(artifact: str, folder: str | os.PathLike[str] | None, *, kind: str | None, recorded: bool) -> str:
+    """Download an artifact and return its folder; `recorded` as an input of the run in progress, if there is one."""
+    import wandb
+
+    if recorded and wandb.run is not None:
+        found = wandb.run.use_artifact(artifact, type=kind)
+    else:
+        found = wandb.Api().artifact(artifact, type=kind)
+    return found.download(root=None if folder is None else os.fspath(folder))

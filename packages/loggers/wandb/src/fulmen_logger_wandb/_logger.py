@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from fulmen_interfaces import (
     CheckpointArtifacts,
     CheckpointCallback,
     Logger,
     SavedCheckpoint,
-    SilentExperiment,
     get_rank,
     plain_params,
+    rank_zero_experiment,
     rank_zero_only,
 )
 from fulmen_logger_wandb import _media, _run
-from fulmen_logger_wandb._artifacts import log_checkpoint
+from fulmen_logger_wandb._artifacts import download, log_checkpoint
 
 if TYPE_CHECKING:
     from torch import nn
@@ -91,10 +91,9 @@ class WandbLogger(Logger):
         return self._save_dir
 
     @property
+    @rank_zero_experiment
     def experiment(self) -> Run:
         """The run, for all that has no method here. Silent on all ranks but zero."""
-        if get_rank() != 0:
-            return cast("Run", SilentExperiment())
         if self._run is None:
             self._run = self._begin()
         return self._run
@@ -175,6 +174,20 @@ class WandbLogger(Logger):
     def use_artifact(self, artifact: str, artifact_type: str | None = None) -> Artifact:
         """Return an artifact, and record that this run uses it."""
         return self.experiment.use_artifact(artifact, type=artifact_type)
+
+    @staticmethod
+    @rank_zero_only
+    def download_artifact(
+        artifact: str,
+        save_dir: str | os.PathLike[str] | None = None,
+        artifact_type: str | None = None,
+        use_artifact: bool = True,
+    ) -> str:
+        """Download an artifact and return its folder, `save_dir` or one that `wandb` chooses; on rank zero alone.
+
+        With `use_artifact` the run in progress, if there is one, records that it uses it.
+        """
+        return download(artifact, save_dir, kind=artifact_type, recorded=use_artifact)
 
     @rank_zero_only
     def after_save_checkpoint(self, checkpoint_callback: CheckpointCallback) -> None:

@@ -9,11 +9,14 @@ from fulmen_core.trainer.properties._base import TrainerBase
 from fulmen_interfaces import (
     Every,
     Logger,
+    PassThroughProfiler,
     Profiler,
 )
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_UNMEASURED = PassThroughProfiler()
 
 
 class MetricProperties(TrainerBase):
@@ -62,8 +65,8 @@ class MetricProperties(TrainerBase):
 
     @property
     def profiler(self) -> Profiler:
-        """What measures where the time goes; without one, something that measures nothing."""
-        return self._runner.profiler
+        """What measures where the time goes; a PassThroughProfiler where nothing does."""
+        return self._runner.parts.profiler or _UNMEASURED
 
     @property
     def log_dir(self) -> str | None:
