@@ -103,9 +103,9 @@ def test_the_logger_receives_exactly_what_follows_the_file(tmp_path: Path) -> No
     logged: dict[str, int] = {}
 
     class Noting(ModelCheckpoint):
-        def _save(self, trainer: Any, path: str) -> None:
+        def _save_checkpoint(self, trainer: Any, path: str) -> None:
             logged[path] = len(trainer.logger.metrics)
-            super()._save(trainer, path)
+            super()._save_checkpoint(trainer, path)
 
     L.seed_everything(7, verbose=False)
     module, (train, validation) = case.make_module(), case.make_data()

@@ -53,6 +53,27 @@ def test_names_are_filled_in(tmp_path: Path) -> None:
     assert name(metrics, "m-{step:06d}.{val/loss:.1f}") == str(tmp_path / "m-000040.0.1.ckpt")
 
 
+def test_a_subclass_may_keep_more_beside_each_checkpoint(tmp_path: Path, make_trainer: Any, module: Any) -> None:
+    class WithNotes(ModelCheckpoint):
+        def _save_checkpoint(self, trainer: Any, filepath: str) -> None:
+            super()._save_checkpoint(trainer, filepath)
+            Path(filepath).with_suffix(".txt").write_text(str(trainer.global_step))
+
+        def _remove_checkpoint(self, trainer: Any, filepath: str) -> None:
+            super()._remove_checkpoint(trainer, filepath)
+            Path(filepath).with_suffix(".txt").unlink()
+
+    callback = WithNotes(tmp_path, filename="{epoch}", monitor="val/loss", save_top_k=2)
+    SimulatedFit(make_trainer(), module, callback, vals=[3, 2, 1, 4]).run()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "epoch=1.ckpt",
+        "epoch=1.txt",
+        "epoch=2.ckpt",
+        "epoch=2.txt",
+    ]
+    assert (tmp_path / "epoch=2.txt").read_text() == "12"
+
+
 def test_the_words_of_names_may_be_changed(tmp_path: Path, make_trainer: Any, module: Any) -> None:
     class Mine(ModelCheckpoint):
         CHECKPOINT_EQUALS_CHAR = ":"

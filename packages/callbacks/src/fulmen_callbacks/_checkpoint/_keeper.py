@@ -101,7 +101,7 @@ class CheckpointKeeper(Checkpoint):
         """Write a checkpoint; unless all are kept, the one before goes."""
         old = self.best_model_path
         self.best_model_path = self._agreed_path(trainer, metrics, self.filename, reuse=old)
-        self._save(trainer, self.best_model_path)
+        self._save_checkpoint(trainer, self.best_model_path)
         if self.save_top_k == 1:
             self._drop(trainer, old, self.best_model_path)
 
@@ -117,7 +117,7 @@ class CheckpointKeeper(Checkpoint):
         self.current_score = score
         self.best_model_path, self.best_model_score = self._ranking.best_path, self._ranking.best_score
         self._tell(trainer, f"{monitor} is {score.item():.5g}, saved as {path!r}")
-        self._save(trainer, path)
+        self._save_checkpoint(trainer, path)
         self._drop(trainer, leaving, path)
         return True
 
@@ -133,7 +133,7 @@ class CheckpointKeeper(Checkpoint):
                 _files.link(self._saved_path, self.last_model_path)
             trainer.collectives.barrier("ModelCheckpoint: link to the last checkpoint")
         else:
-            self._save(trainer, self.last_model_path)
+            self._save_checkpoint(trainer, self.last_model_path)
         self._drop(trainer, old, self.last_model_path)
 
     def _last_that_was_resumed(self, trainer: TrainerView) -> str:
@@ -155,11 +155,16 @@ class CheckpointKeeper(Checkpoint):
             )
         return trainer.collectives.broadcast(path)
 
-    def _save(self, trainer: TrainerView, path: str) -> None:
-        trainer.save_checkpoint(path, self.save_weights_only)
+    def _save_checkpoint(self, trainer: TrainerView, filepath: str) -> None:
+        """Write one checkpoint. For subclasses that write more beside it."""
+        trainer.save_checkpoint(filepath, self.save_weights_only)
         self._saved_step = trainer.global_step
-        self._saved_path = path
+        self._saved_path = filepath
         trainer.tell_loggers_of_checkpoint(self)
+
+    def _remove_checkpoint(self, trainer: TrainerView, filepath: str) -> None:
+        """Remove one checkpoint. For subclasses that keep more beside it."""
+        trainer.remove_checkpoint(filepath)
 
     def _drop(self, trainer: TrainerView, path: str, successor: str) -> None:
         if not path or path == successor or not may_remove(path, self.dirpath or "", trainer.ckpt_path):
@@ -167,7 +172,7 @@ class CheckpointKeeper(Checkpoint):
         last = self.last_model_path
         if trainer.is_global_zero and _files.leads_to(last, path):  # a kill at any moment leaves a link to a checkpoint
             _files.link(successor, last)
-        trainer.remove_checkpoint(path)
+        self._remove_checkpoint(trainer, path)
 
     def _tell(self, trainer: TrainerView, what: str) -> None:
         if self.verbose:

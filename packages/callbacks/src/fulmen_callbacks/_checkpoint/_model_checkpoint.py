@@ -176,7 +176,7 @@ class ModelCheckpoint(CheckpointKeeper):
         if not self.save_on_exception or self._skips(trainer):
             return
         metrics = self._metrics(trainer)
-        self._save(trainer, self._agreed_path(trainer, metrics, self.filename))
+        self._save_checkpoint(trainer, self._agreed_path(trainer, metrics, self.filename))
         self._save_last(trainer, metrics)
 
     def state_dict(self) -> dict[str, Any]:
