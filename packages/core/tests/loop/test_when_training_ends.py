@@ -146,7 +146,7 @@ def test_max_time_without_a_timer_is_refused_with_what_brings_one(monkeypatch: p
     from fulmen_core.trainer import _components
 
     monkeypatch.setattr(_components, "_default", lambda *args, **kwargs: None)
-    with pytest.raises(ConfigurationError, match=r"max_time=.*no callback that keeps time.*pip install"):
+    with pytest.raises(ConfigurationError, match=r"max_time=.*No callback that keeps time.*pip install"):
         trainer(max_time="00:00:01:00")
 
 

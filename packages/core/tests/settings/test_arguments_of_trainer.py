@@ -25,6 +25,10 @@ class Bar(Callback):
     role = CallbackRole.PROGRESS_BAR
 
 
+class Table(Callback):
+    role = CallbackRole.MODEL_SUMMARY
+
+
 class Saver(Callback):
     role = CallbackRole.CHECKPOINT
 
@@ -247,6 +251,8 @@ def test_what_the_resolver_decides_upon_reaches_it_unchanged():
         ({"enable_checkpointing": False, "callbacks": Saver()}, ["enable_checkpointing"]),
         ({"enable_progress_bar": False, "callbacks": [Bar(), PLAIN]}, ["enable_progress_bar"]),
         ({"enable_progress_bar": True, "callbacks": [Bar(), PLAIN]}, []),
+        ({"enable_model_summary": False, "callbacks": [PLAIN, Table()]}, ["enable_model_summary"]),
+        ({"barebones": True, "callbacks": [PLAIN, Bar(), Saver(), Table()]}, ["barebones"] * 3),
         ({"callbacks": [Bar(), Bar()]}, ["callbacks"]),
         ({"callbacks": [Stateful(), Stateful()]}, ["callbacks"]),
         ({"callbacks": [Stateful(), Plain(), Plain()]}, []),

@@ -78,19 +78,24 @@ _COSTS = {
 
 
 def _unwanted_callbacks(settings: TrainerSettings) -> Iterator[Problem]:
-    switches = {
-        CallbackRole.CHECKPOINT: ("enable_checkpointing", settings.enable_checkpointing),
-        CallbackRole.PROGRESS_BAR: ("enable_progress_bar", settings.enable_progress_bar),
-    }
     for callback in settings.callbacks:
-        argument, wanted = switches.get(callback.role, ("", True)) if callback.role else ("", True)
+        argument = _SWITCHES.get(callback.role) if callback.role else None
+        if argument is None:
+            continue
         name = type(callback).__name__
-        if wanted is False:
+        if getattr(settings, argument) is False:
             remedy = f"Leave {argument} out, or take {name} out of callbacks."
             yield Problem(argument, False, f"callbacks holds a {name}, which would not be used.", remedy)
-        elif argument and settings.barebones:
+        elif settings.barebones:
             remedy = f"Take {name} out of callbacks, or leave barebones out."
             yield Problem("barebones", True, f"callbacks holds a {name}, which costs time.", remedy)
+
+
+_SWITCHES = {
+    CallbackRole.CHECKPOINT: "enable_checkpointing",
+    CallbackRole.PROGRESS_BAR: "enable_progress_bar",
+    CallbackRole.MODEL_SUMMARY: "enable_model_summary",
+}
 
 
 def _too_many(settings: TrainerSettings) -> Iterator[Problem]:

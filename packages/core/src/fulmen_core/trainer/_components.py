@@ -31,20 +31,16 @@ def make_callbacks(settings: TrainerSettings, run: EffectiveSettings, catalogue:
         (CallbackRole.PROGRESS_BAR, "enable_progress_bar", settings.enable_progress_bar, run.enable_progress_bar),
         (CallbackRole.MODEL_SUMMARY, "enable_model_summary", settings.enable_model_summary, run.enable_model_summary),
     ):
-        given = [one for one in callbacks if one.role is role]
-        if asked is False and given:
-            reason = f"a {type(given[0]).__name__} was given in `callbacks`."
-            problems.append(Problem(argument, False, reason, "Take it out, or leave the argument out."))
-        elif enabled and not given:
+        if enabled and not any(one.role is role for one in callbacks):
             made = _default(catalogue, role)
             if made is not None:
                 callbacks.append(made)
             elif asked:
-                problems.append(Problem(argument, True, "no callback for it is installed.", _INSTALL))
+                problems.append(Problem(argument, True, "No callback for it is installed.", _INSTALL))
     if run.max_time is not None:
         timer = _default(catalogue, CallbackRole.TIMER, duration=run.max_time)
         if timer is None:
-            problems.append(Problem("max_time", run.max_time, "no callback that keeps time is installed.", _INSTALL))
+            problems.append(Problem("max_time", run.max_time, "No callback that keeps time is installed.", _INSTALL))
         else:
             callbacks.append(timer)
     if problems:
