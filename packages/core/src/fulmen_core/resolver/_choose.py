@@ -44,9 +44,8 @@ def choose_accelerator(asked: object, lookup: Lookup) -> Chosen[AcceleratorSpec]
             if members:
                 return _best_accelerator(asked, members, lookup)
         return choose_by_name(ACCELERATORS, "accelerator", asked, lookup)
-    wrong = _wrong_kind("accelerator", asked, "an Accelerator", isinstance(asked, Accelerator))
-    if wrong or not isinstance(asked, Accelerator):
-        return wrong or Problem("accelerator", asked, "It is no Accelerator.")
+    if isinstance(asked, type) or not isinstance(asked, Accelerator):  # a class has the methods of its objects
+        return _wrong_kind("accelerator", asked, "an Accelerator")
     return _from_object(ACCELERATORS, "accelerator", asked, asked.spec)
 
 
@@ -54,9 +53,8 @@ def choose_strategy(asked: object, lookup: Lookup) -> Chosen[StrategySpec] | Pro
     """Return the strategy that was named or given; `"auto"` is not for this function."""
     if isinstance(asked, str):
         return choose_by_name(STRATEGIES, "strategy", asked, lookup)
-    wrong = _wrong_kind("strategy", asked, "a Strategy", isinstance(asked, Strategy))
-    if wrong or not isinstance(asked, Strategy):
-        return wrong or Problem("strategy", asked, "It is no Strategy.")
+    if isinstance(asked, type) or not isinstance(asked, Strategy):  # a class has the methods of its objects
+        return _wrong_kind("strategy", asked, "a Strategy")
     return _from_object(STRATEGIES, "strategy", asked, asked.spec)
 
 
@@ -65,9 +63,8 @@ def choose_precision(asked: object, lookup: Lookup) -> Chosen[PrecisionSpec] | P
     name = DEFAULT_PRECISION if asked is None else _name_of_precision(asked)
     if name is not None:
         return choose_by_name(PRECISIONS, "precision", name, lookup, asked)
-    wrong = _wrong_kind("precision", asked, "a Precision", isinstance(asked, Precision))
-    if wrong or not isinstance(asked, Precision):
-        return wrong or Problem("precision", asked, "It is no Precision.")
+    if isinstance(asked, type) or not isinstance(asked, Precision):  # a class has the methods of its objects
+        return _wrong_kind("precision", asked, "a Precision")
     policy = asked.policy
     if not isinstance(policy, PrecisionPolicy):
         reason = f"Its `policy` is a {type(policy).__name__}, not a PrecisionPolicy."
@@ -126,12 +123,10 @@ def _name_of_precision(asked: object) -> str | None:
     return text if text.startswith("torch.") else None
 
 
-def _wrong_kind(argument: str, asked: object, wanted: str, fits: bool) -> Problem | None:
+def _wrong_kind(argument: str, asked: object, wanted: str) -> Problem:
     if isinstance(asked, type):
         reason = f"{asked.__name__} is a class; {wanted.split()[-1].lower()} objects are made by calling it."
         return Problem(argument, asked, reason, f"Write {argument}={asked.__name__}().")
-    if fits:
-        return None
     if asked is None:
         return Problem(argument, asked, "None chooses nothing.", f"Leave {argument} out, or write 'auto'.")
     return Problem(argument, asked, f"This {type(asked).__name__} is neither a name nor {wanted} object.")
