@@ -61,7 +61,7 @@ class DataHooks:
 def overrides_data_hook(source: DataHooks, hook: str) -> bool:
     """Whether the object's class defines that hook, or the object itself was given one."""
     given = getattr(source, hook)
-    return getattr(given, "__func__", given) is not getattr(DataHooks, hook)
+    return callable(given) and getattr(given, "__func__", given) is not getattr(DataHooks, hook)
 
 
 def _undefined(source: DataHooks, hook: str) -> DataError:

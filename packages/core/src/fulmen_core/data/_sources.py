@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fulmen_core.batches import DataHooks
+from fulmen_core.batches import DataHooks, overrides_data_hook
 from fulmen_core.data._combined import CombinedLoader
 from fulmen_core.data._datamodule import LightningDataModule
 from fulmen_core.data._tree import holds_batches, is_collection
@@ -25,15 +25,22 @@ class DataSource:
     What was passed wins over the hooks. With a data module its hooks are asked, else the module's.
     """
 
-    def __init__(self, module: Any, *, given: Mapping[str, Any], datamodule: LightningDataModule | None = None) -> None:
-        self._owner = module if datamodule is None else datamodule
+    def __init__(
+        self, module: DataHooks, *, given: Mapping[str, Any], datamodule: LightningDataModule | None = None
+    ) -> None:
+        self._owner: DataHooks = module if datamodule is None else datamodule
         self._given = {hook: loaders for hook, loaders in given.items() if loaders is not None}
         self.datamodule = datamodule
         """The data module of the run, wherever it was passed."""
 
     @classmethod
     def of(
-        cls, module: Any, *, given: Mapping[str, Any], datamodule: LightningDataModule | None = None, call: str = "fit"
+        cls,
+        module: DataHooks,
+        *,
+        given: Mapping[str, Any],
+        datamodule: LightningDataModule | None = None,
+        call: str = "fit",
     ) -> DataSource:
         """Return the source for what was passed to a Trainer's method.
 
@@ -61,14 +68,14 @@ class DataSource:
 
     def defines(self, hook: str) -> bool:
         """Whether there is data for that hook."""
-        return hook in self._given or _overrides(self._owner, hook)
+        return hook in self._given or overrides_data_hook(self._owner, hook)
 
     def request(self, hook: str) -> Any:
         """Return what was passed, or ask the hook. Raises DataError where there is no data."""
         if hook in self._given:
             return self._given[hook]
         name = type(self._owner).__name__
-        if not _overrides(self._owner, hook):
+        if not overrides_data_hook(self._owner, hook):
             raise DataError(
                 f"The run needs `{hook}`, but {name} does not define it and no loaders were passed. Define"
                 f" `{name}.{hook}(self)` so that it returns a loader, or pass {_ARGUMENTS.get(hook, 'loaders')}=..."
@@ -90,11 +97,6 @@ def training_loader(loaders: Any) -> Any:
     if is_collection(loaders) and not holds_batches(loaders):
         return CombinedLoader(loaders, "max_size_cycle")
     return loaders
-
-
-def _overrides(owner: Any, hook: str) -> bool:
-    method = getattr(owner, hook, None)
-    return callable(method) and getattr(method, "__func__", method) is not getattr(DataHooks, hook, None)
 
 
 def _argument(hook: str, call: str) -> str:

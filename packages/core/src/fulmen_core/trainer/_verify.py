@@ -43,8 +43,7 @@ def verify(job: Job, settings: EffectiveSettings) -> None:
 
 def half_validation(job: Job) -> str | None:
     """Return what is missing where a fit has only one of validation step and validation data."""
-    step = overridden(job.module, LightningModule, Hook.VALIDATION_STEP) is not None
-    data, name = job.source.defines(Hook.VAL_DATALOADER.value), type(job.module).__name__
+    (step, data), name = _validation_parts(job), type(job.module).__name__
     if data and not step:
         return f"There is validation data, but {name} has no `validation_step`: nothing is validated."
     if step and not data:
@@ -54,10 +53,13 @@ def half_validation(job: Job) -> str | None:
 
 def has_validation(job: Job) -> bool:
     """Return whether a fit has both a validation step and data for it."""
-    return (
-        job.source.defines(Hook.VAL_DATALOADER.value)
-        and overridden(job.module, LightningModule, Hook.VALIDATION_STEP) is not None
-    )
+    return all(_validation_parts(job))
+
+
+def _validation_parts(job: Job) -> tuple[bool, bool]:
+    """Return whether there is a step, and whether there is data for it."""
+    step = overridden(job.module, LightningModule, Hook.VALIDATION_STEP)
+    return step is not None, job.source.defines(Hook.VAL_DATALOADER.value)
 
 
 def _missing_steps(job: Job) -> list[str]:
