@@ -9,8 +9,7 @@ import torch
 from kernel_cases import Line, Unsized, loader, pairs, trainer
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
-from fulmen_core import CombinedLoader, Fabric, LightningDataModule
-from fulmen_core._seed import seed_worker
+from fulmen_core import CombinedLoader, LightningDataModule
 from fulmen_core.logging import TrialLogger
 from fulmen_interfaces import Callback
 
@@ -323,13 +322,3 @@ def test_a_transfer_hook_of_the_module_that_the_data_module_takes_over_is_told()
         trainer().fit(Own(), datamodule=Data())
     assert called == ["before", "data"]
     assert not any("on_before_batch_transfer" in str(one.message) for one in told)
-
-
-def test_workers_are_seeded_by_rank_where_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FULMEN_SEED_WORKERS", "1")
-    train, val, alone = (loader(1, num_workers=1) for _ in range(3))
-    trainer().fit(Reading(), train, val)
-    Fabric(accelerator="cpu").setup_dataloaders(alone)
-    for one in (train, val, alone):
-        assert one.worker_init_fn.func is seed_worker
-        assert one.worker_init_fn.keywords == {"rank": 0}
