@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+from dataclasses import fields
 
 import pytest
 import torch
@@ -47,6 +49,12 @@ def test_signature_names_every_argument_with_its_default() -> None:
     assert parameters["max_steps"].default == settings.max_steps == -1
     assert parameters["accelerator"].default == "auto"
     assert all(one.kind is one.KEYWORD_ONLY for one in parameters.values())
+    assert parameters["devices"].annotation == "int | str | Sequence[int]"
+
+
+def test_help_says_of_every_argument_what_it_means() -> None:
+    told = re.findall(r"^ {8}(\w+): \S", TrainerSettings.__doc__ or "", re.MULTILINE)
+    assert told == [field.name for field in fields(TrainerSettings)]
 
 
 def test_the_scaler_is_shown_where_the_loss_is_scaled() -> None:

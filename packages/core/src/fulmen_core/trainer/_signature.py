@@ -16,7 +16,7 @@ class ArgumentsWithDefaults:
         defaults = {field.name: field.default for field in fields(TrainerSettings)}
         return Signature(
             [
-                Parameter(name, Parameter.KEYWORD_ONLY, default=defaults[name], annotation=annotation)
-                for name, annotation in TrainerArguments.__annotations__.items()
+                Parameter(name, Parameter.KEYWORD_ONLY, default=defaults[name], annotation=one.__forward_arg__)
+                for name, one in TrainerArguments.__annotations__.items()
             ]
         )
