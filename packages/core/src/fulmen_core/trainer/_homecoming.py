@@ -45,7 +45,7 @@ class Homecoming:
         """Give the caller's module, callbacks and Trainer that state; return what the run returned."""
         accelerator = ingredients.plan.make_accelerator()
         session = make_session(ingredients, job, World(), torch.device("cpu"), accelerator, SingleProcessCollectives())
-        session.link.leave()
+        session.leave()
         session.status = RunStatus.FINISHED
         session.parts.progress = self.progress
         ingredients.adopt(session)

@@ -184,10 +184,10 @@ class Session:
         profiler = parts.profiling.profiler
         if profiler is not None:
             steps += [profiler.describe, lambda: profiler.teardown(stage)]
-        steps += [self.ingredients.checkpoint_io.teardown, parts.accelerator.teardown, self._leave]
+        steps += [self.ingredients.checkpoint_io.teardown, parts.accelerator.teardown, self.leave]
         run_all(steps, failed=self.status is not RunStatus.FINISHED)
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """Cut the ties of module and callbacks to the run."""
         for callback in self.parts.callbacks:
             callback.log_through(None)
