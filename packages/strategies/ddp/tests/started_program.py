@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from fulmen_core import LightningModule
+from fulmen_interfaces import Callback
 from fulmen_strategy_ddp import DDPStrategy
 
 
@@ -40,15 +41,25 @@ class Mean(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=1.0)
 
 
+class Halving(Callback):
+    """Logs half of what the module learns."""
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.log("half", pl_module.level.item() / 2)
+
+
 def run(strategy: str) -> dict[str, Any]:
     data = DataLoader(torch.arange(4.0), batch_size=2)
     chosen = DDPStrategy(start_method="forkserver") if strategy == "forkserver" else strategy
-    fitting = trainer(strategy=chosen, max_epochs=1)
+    halving = Halving()
+    fitting = trainer(strategy=chosen, max_epochs=1, callbacks=[halving])
     module = Mean()
     fitting.fit(module, data)
     found = {
         "level": module.level.item(),
         "seen": fitting.callback_metrics["seen"].item(),
+        "half": fitting.callback_metrics["half"].item(),
+        "held by the callback": [str(value) for value in vars(halving).values()],
         "steps": fitting.global_step,
         "pid": os.getpid(),
         "rank": fitting.global_rank,

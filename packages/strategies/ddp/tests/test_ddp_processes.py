@@ -74,6 +74,7 @@ def test_forked_and_spawned_processes_send_home_what_they_learned(tmp_path: Path
     found = json.loads((tmp_path / "rank-none.json").read_text())
     for one in found.values():
         assert (one["level"], one["seen"], one["steps"], one["rank"]) == (1.5, 1.5, 1, 0)
+        assert (one["half"], one["held by the callback"]) == (0.75, ["None"])
     assert found["ddp_fork"]["predicted"] == [[0.0, 1.0]]  # those of rank zero
     error, cause = found["ddp_fork"]["error"]
     assert error == "'rank one has had enough'"
