@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,29 @@ def test_more_steps_go_on_in_the_epoch_that_the_limit_cut(tmp_path: Path) -> Non
     longer = run(case, tmp_path / "longer", TRIGGERS["epoch"], Path(short.keeper.best_model_path), max_steps=9)
     assert same(dict(longer.module.state_dict()), dict(whole.module.state_dict()))
     assert (longer.trainer.global_step, longer.trainer.current_epoch) == (9, whole.trainer.current_epoch)
+
+
+@pytest.mark.parametrize("more", [{}, {"max_time": {"hours": 5}}], ids=["no limit", "a longer one"])
+def test_a_run_that_max_time_ended_goes_on(more: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unlike one that stopped early. The clock is turned ahead when the fourth step is done."""
+    present = time.monotonic
+
+    class TurnsTheClock(Callback):
+        def on_train_batch_end(self, trainer: Any, *args: Any) -> None:
+            if trainer.global_step == 4:
+                monkeypatch.setattr(time, "monotonic", lambda: present() + 3600)
+
+    case = Case(augment="torch")
+    whole = run(case, tmp_path / "whole", TRIGGERS["epoch"])
+    keeper = ModelCheckpoint(dirpath=tmp_path, every_n_train_steps=1, save_last=True)
+    limited = {"callbacks": [TurnsTheClock(), keeper], "max_time": {"minutes": 30}}
+    short = run(case, tmp_path / "short", TRIGGERS["epoch"], **limited)
+    assert short.trainer.global_step < whole.trainer.global_step
+    longer = run(case, tmp_path / "longer", TRIGGERS["epoch"], tmp_path / "last.ckpt", **more)
+    assert same(dict(longer.module.state_dict()), dict(whole.module.state_dict()))
+    assert longer.trainer.global_step == whole.trainer.global_step
+    over = run(case, tmp_path / "over", TRIGGERS["epoch"], tmp_path / "last.ckpt", max_time={"minutes": 30})
+    assert over.trainer.global_step == short.trainer.global_step
 
 
 def test_a_failed_run_goes_on_from_what_it_left(tmp_path: Path) -> None:

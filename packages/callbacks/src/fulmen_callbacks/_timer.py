@@ -131,7 +131,7 @@ class Timer(Callback):
         self._end[stage] = time.monotonic()
 
     def _stop(self, trainer: TrainerView) -> None:
-        trainer.should_stop = True
+        trainer.stop_for_now()
         self._limit = None
         if self._verbose:
             elapsed = timedelta(seconds=int(self.time_elapsed()))

@@ -57,6 +57,10 @@ class ProgressView(Protocol):
     should_stop: bool
     """Set it to end training after this batch (and after the minimum that was asked for)."""
 
+    def stop_for_now(self) -> None:
+        """End training likewise, but as a limit does: who goes on from a checkpoint trains on. Call it on all ranks."""
+        ...
+
 
 class DataView(Protocol):
     """How much data there is. `float("inf")` where a loader does not tell its length."""

@@ -88,6 +88,10 @@ class FakeTrainer:
         """Directory of the first logger, or the default root."""
         return self.loggers[0].log_dir if self.loggers else self.default_root_dir
 
+    def stop_for_now(self) -> None:
+        """Note it as `should_stop`."""
+        self.should_stop = True
+
     def save_checkpoint(self, filepath: str, weights_only: bool = False, storage_options: Any = None) -> None:
         """Write a file that holds the counters and the callbacks' states."""
         states = {} if weights_only else {one.state_key: one.state_dict() for one in self.callbacks}

@@ -45,11 +45,14 @@ class RunControl:
     """Whether a user asked for that on this rank."""
     agrees: bool = False
     """Whether ranks agree on it first."""
+    for_now: bool = False
+    """Whether a limit alone asked for it: who goes on from a checkpoint may have another."""
     stage: RunningStage | None = None
     """What is being done; written by the loops."""
 
-    def ask(self, stop: bool) -> None:
+    def ask(self, stop: bool, *, for_now: bool = False) -> None:
         """Ask for an end, or withdraw that."""
+        self.for_now = for_now and (self.for_now or not (self.asked or self.should_stop))
         self.asked = stop
         if not (stop and self.agrees):
             self.should_stop = stop

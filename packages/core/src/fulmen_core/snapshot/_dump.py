@@ -81,14 +81,14 @@ def _training_states(engine: Engine, fit: Fit | None) -> dict[str, Any]:
 
 
 def _own_states(engine: Engine, fit: Fit, gradients: dict[str, Tensor]) -> dict[str, Any]:
-    progress, standing = engine.progress, fit.standing()
-    over = progress.phase is Phase.BETWEEN_EPOCHS and engine.control.stage is None  # who saves now wants to go on
+    progress, standing, control = engine.progress, fit.standing(), engine.control
+    over = progress.phase is Phase.BETWEEN_EPOCHS and control.stage is None  # who saves now wants to go on
     counters = asdict(progress)
     counters |= {"phase": progress.phase.value, "validation_batches": list(standing.validation_batches)}
     return {
         "format": FORMAT_VERSION,
         "progress": counters,
-        "should_stop": (engine.control.should_stop or engine.control.asked) and not over,
+        "should_stop": (control.should_stop or control.asked) and not (over or control.for_now),
         "window": fit.window.state_dict(),
         "read_per_step": read_per_step(fit.cursor.loader, engine.world.size),
         "results": engine.results.state_dict(),

@@ -85,6 +85,12 @@ class ProgressProperties(TrainerBase):
             raise ModuleError("`trainer.should_stop` was set, but nothing runs. Set it in a hook or a step.")
         self._session.parts.control.ask(stop)
 
+    def stop_for_now(self) -> None:
+        """End training as `should_stop` does, but let who goes on from a checkpoint train on. Call it on all ranks."""
+        if self._session is None:
+            raise ModuleError("`trainer.stop_for_now` was called, but nothing runs. Call it in a hook or a step.")
+        self._session.parts.control.ask(True, for_now=True)
+
     @property
     def running_stage(self) -> RunningStage | None:
         """What is being done; None between runs."""
