@@ -290,6 +290,8 @@ def test_the_trainer_asks_for_a_run_where_it_knows_nothing_yet() -> None:
     new = trainer()
     with pytest.raises(ModuleError, match="no model was prepared yet"):
         new.save_checkpoint("x.ckpt")
+    with pytest.raises(ModuleError, match=r"'ddp_spawn' models are prepared in processes of a run's own.*on_train_end"):
+        trainer(strategy="ddp_spawn", devices=2).save_checkpoint("x.ckpt")
     with pytest.raises(ModuleError, match="known during `fit`"):
         _ = new.estimated_stepping_batches
     with pytest.raises(ModuleError, match="nothing runs"):

@@ -132,9 +132,7 @@ class Runner:
     def save(self, path: str | PathLike[str], *, weights_only: bool, storage_options: Any) -> None:
         """Write a checkpoint of the present or last run. On every rank; rank zero writes, or each a part."""
         if self.session is None or self.session.engine is None:
-            raise ModuleError(
-                "`save_checkpoint` was called, but no model was prepared yet. Call it during or after a run."
-            )
+            raise ModuleError(f"`save_checkpoint` was called, but {self._why_nothing_is_prepared()}")
         engine, fit = self.session.engine, self.session.fit
 
         def save() -> None:
@@ -145,6 +143,14 @@ class Runner:
             save_snapshot(engine, checkpoint, fspath(path), io, storage_options=storage_options)
 
         engine.profiled("save_checkpoint", save)()
+
+    def _why_nothing_is_prepared(self) -> str:
+        if self.plan.launcher is not None and self._launcher.interactive:
+            return (
+                f"under {self.plan.strategy_spec.name!r} models are prepared in processes of a run's own, which end "
+                "with it. Call it within the run, as in the hook `on_train_end`, or let a ModelCheckpoint save."
+            )
+        return "no model was prepared yet. Call it during or after a run."
 
     def module_init(self, *, empty: bool) -> AbstractContextManager[None]:
         """Return a context for making modules: on the device, or in memory where processes have yet to be started."""
