@@ -13,7 +13,7 @@ from ddp_program import trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchmetrics import CatMetric, MeanMetric
-from torchmetrics.classification import BinaryConfusionMatrix
+from torchmetrics.classification import BinaryAUROC, BinaryConfusionMatrix
 
 from fulmen_core import LightningModule
 
@@ -41,6 +41,7 @@ class Evaluated(LightningModule):
         self.average = MeanMetric().set_dtype(torch.float64)
         self.all = CatMetric().set_dtype(torch.float64)
         self.confusion = BinaryConfusionMatrix()
+        self.ranking = BinaryAUROC()  # keeps whole numbers in a list
 
     def validation_step(self, batch: Tensor, batch_idx: int, dataloader_idx: int = 0) -> None:
         self.log("mean", batch.mean(), sync_dist=True)
@@ -51,6 +52,8 @@ class Evaluated(LightningModule):
         self.all.update(batch)
         self.confusion.update((batch > 5).int(), (batch % 2 > 1).int())
         self.log("average", self.average)
+        self.ranking.update((batch / 12).float(), (batch % 2 > 1).int())
+        self.log("ranking", self.ranking)
 
     def on_validation_epoch_end(self) -> None:
         values = self.all.compute()

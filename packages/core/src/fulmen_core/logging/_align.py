@@ -5,13 +5,13 @@ from __future__ import annotations
 import pickle
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 
 from fulmen_core.logging._accumulators import Accumulator, Folded, WeightedSum, make_accumulator, reduce_op
-from fulmen_core.logging._metrics import forget_computed, metrics_of
+from fulmen_core.logging._metrics import ListStates, fill_empty_lists, forget_computed, list_states, metrics_of
 from fulmen_core.logging._record import REDUCTION, Record, RecordOptions
 from fulmen_interfaces import Collectives, LoggingError
 
@@ -36,6 +36,8 @@ class _Held:
     """That of the user's, where it can travel."""
     metric: str | None = None
     """The name of a torchmetrics object in the module, if it is one of its parts."""
+    lists: ListStates = field(default_factory=dict)
+    """What its lists hold."""
 
 
 def align(records: Sequence[Record], collectives: Collectives, module: nn.Module | None) -> list[Record]:
@@ -88,7 +90,8 @@ def _describe(record: Record, number: int, names: Mapping[int, str]) -> _Held:
             function = accumulator.fold
         values = [accumulator.compute()] if accumulator.associative else accumulator.values
     key = tuple(word if place == REDUCTION else part for place, part in enumerate(record.key))
-    return _Held(record.options, key, number, word, tuple(float(value) for value in values), function, metric)
+    lists = {} if record.metric is None else list_states(record.metric)
+    return _Held(record.options, key, number, word, tuple(float(value) for value in values), function, metric, lists)
 
 
 def _merged(record: Record | None, held: Sequence[_Held], ranks: int, parts: Mapping[str, Any]) -> Record:
@@ -97,6 +100,8 @@ def _merged(record: Record | None, held: Sequence[_Held], ranks: int, parts: Map
         metric = _part(held[0], parts) if len(held) < ranks else None
         record = record or _new_record(held[0], None, metric)
         forget_computed(record.metric)
+        for one in held:
+            fill_empty_lists(record.metric, one.lists)
         return record
     if record is None:
         function = next((one.function for one in held if one.function is not None), None)

@@ -6,7 +6,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+ListStates = dict[tuple[str, str], tuple[torch.dtype, tuple[int, ...]]]
 
 _CACHES = ("_computed", "_forward_cache")
 
@@ -26,6 +29,28 @@ def forget_computed(metric: nn.Module) -> None:
     """Let a metric be computed anew, over all processes: some may have computed it already, and others not."""
     for _, part in _metrics(metric):
         part._computed = None
+
+
+def list_states(metric: nn.Module) -> ListStates:
+    """Return type and shape, but for the first dimension, of what a metric's lists hold; empty ones are left out."""
+    lists = {(name, key): getattr(part, key) for name, part in _metrics(metric) for key in part._defaults}
+    return {
+        place: (held[0].dtype, tuple(held[0].shape[1:]))
+        for place, held in lists.items()
+        if isinstance(held, list) and held and isinstance(held[0], Tensor) and held[0].dim() > 0
+    }
+
+
+def fill_empty_lists(metric: nn.Module, states: ListStates) -> None:
+    """Give lists that hold nothing an empty tensor like those that other processes hold.
+
+    torchmetrics would gather one of the default type and one dimension, and read what is not there.
+    """
+    parts = dict(_metrics(metric))
+    for (name, key), (dtype, shape) in states.items():
+        held = getattr(parts.get(name), key, None)
+        if isinstance(held, list) and not held:
+            held.append(torch.empty(0, *shape, dtype=dtype, device=parts[name].device))
 
 
 def metric_states(module: nn.Module, *, copied: bool = False) -> dict[str, Any]:
