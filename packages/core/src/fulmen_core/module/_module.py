@@ -53,8 +53,8 @@ class LightningModule(
     CHECKPOINT_HYPER_PARAMS_NAME: ClassVar[str] = MODULE_KEYS.name
     CHECKPOINT_HYPER_PARAMS_TYPE: ClassVar[str] = MODULE_KEYS.type
     __jit_unused_properties__: ClassVar[list[str]] = [
-        "current_epoch", "device", "dtype", "global_rank", "global_step", "hparams", "hparams_initial", "local_rank",
-        "logger", "loggers", "on_gpu", "trainer",
+        "current_epoch", "device", "dtype", "fabric", "global_rank", "global_step", "hparams", "hparams_initial",
+        "local_rank", "logger", "loggers", "on_gpu", "trainer",
     ]  # fmt: skip
     """Properties that scripting must not compile."""
     __jit_ignored_attributes__: ClassVar[list[str]] = [
