@@ -23,13 +23,11 @@ from fulmen_distributed._preparing import convert_in_place, copy_from_rank_zero,
 from fulmen_distributed._process_group import DEFAULT_TIMEOUT, ProcessGroup
 from fulmen_distributed._schedulers import LSF_ENVIRONMENT, MPI_ENVIRONMENT, LSFEnvironment, MPIEnvironment
 from fulmen_distributed._sharded_state import (
-    group_names,
     load_module,
     load_optimizer,
     named_optimizer_state,
     parameter_names,
     parameters_in_order,
-    read_like,
     read_optimizer,
     state_dict_type_of,
 )
@@ -66,7 +64,6 @@ __all__ = [
     "WeakList",
     "convert_in_place",
     "copy_from_rank_zero",
-    "group_names",
     "guarded",
     "load_module",
     "load_optimizer",
@@ -75,7 +72,6 @@ __all__ = [
     "parameter_names",
     "parameters_in_order",
     "plain_model",
-    "read_like",
     "read_optimizer",
     "requires_closure",
     "state_dict_type_of",

@@ -45,11 +45,6 @@ class ValidationClock:
             None if isinstance(interval, timedelta) else _batches_between(interval, every_n_epochs, num_batches)
         )
 
-    @property
-    def ends_epochs(self) -> bool:
-        """Whether validation runs once per epoch, at its end."""
-        return self._batches == math.inf
-
     def due(self, *, ending: bool = False) -> bool:
         """Return whether validation runs after the batch that just ended, which with `ending` is the last of all."""
         progress = self._progress
