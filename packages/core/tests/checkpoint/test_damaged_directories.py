@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,35 @@ def test_no_code_runs_that_a_table_refers_to(directory: Path, tmp_path: Path) ->
     with pytest.raises(CheckpointError, match=r"refers to posix\.mkdir|refers to nt\.mkdir"):
         fit(Module(), steps=4, load=directory)
     assert not (tmp_path / "broken_in").exists()
+
+
+class EarlyPickler(pickle.Pickler):
+    """Writes members of an enum as Python 3.11.0 to 3.11.3 do."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        return (getattr, (type(obj), obj.name)) if isinstance(obj, Enum) else NotImplemented
+
+
+def test_a_table_that_an_early_python_3_11_wrote_is_read(directory: Path) -> None:
+    table = directory / ".metadata"
+    before = table.read_bytes()
+    with table.open("wb") as file:
+        EarlyPickler(file).dump(pickle.loads(before))
+    assert b"getattr" in table.read_bytes()
+    weights = TorchCheckpointIO().load(str(directory))["state_dict"]
+    table.write_bytes(before)
+    again = TorchCheckpointIO().load(str(directory))["state_dict"]
+    assert all(torch.equal(weights[name], again[name]) for name in again)
+
+
+def test_a_table_names_members_of_enums_and_no_other_attribute(directory: Path) -> None:
+    class Reaching:
+        def __reduce__(self) -> Any:
+            return getattr, (torch.Size, "__new__")
+
+    (directory / ".metadata").write_bytes(pickle.dumps(Reaching()))
+    with pytest.raises(CheckpointError, match="no member of an enum"):
+        fit(Module(), steps=4, load=directory)
 
 
 def test_weights_that_do_not_fit_are_named(directory: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import pickle
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum, EnumMeta
 from typing import IO, Any
 
 import torch
@@ -128,4 +129,12 @@ class _Unpickler(pickle.Unpickler):
             return super().find_class(module, name)
         if module == "torch" and isinstance(getattr(torch, name, None), (torch.dtype, torch.layout)):
             return getattr(torch, name)
+        if (module, name) == ("builtins", "getattr"):  # how Python 3.11.0 to 3.11.3 write members of an enum
+            return _member
         raise pickle.UnpicklingError(f"{TABLE_FILE} refers to {module}.{name}, which no table of torch's does")
+
+
+def _member(kind: Any, name: str) -> Enum:
+    if isinstance(kind, EnumMeta):
+        return kind[name]
+    raise pickle.UnpicklingError(f"{TABLE_FILE} refers to {kind!r}.{name}, which is no member of an enum")
