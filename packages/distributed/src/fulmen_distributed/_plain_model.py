@@ -85,8 +85,14 @@ class PlainModel:
         """What converts a batch's element types, or None."""
         return self.precision.input_conversion()
 
-    def backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
-        """Compute gradients, of the scaled loss where there is a scaler."""
+    @cached_property
+    def backward(self) -> Callable[..., None]:
+        """What computes gradients of a loss; torch's own method where nothing is to be done before."""
+        if self._scaling is None and self.before_backward is None:
+            return torch.Tensor.backward
+        return self._prepared_backward
+
+    def _prepared_backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
         if self._scaling is not None:
             loss = self._scaling.scale(loss)
         if self.before_backward is not None:
