@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from importlib.metadata import entry_points
+from functools import cache, lru_cache
+from importlib.metadata import Distribution, entry_points
 from typing import Any, Generic, TypeVar
 
 from fulmen_interfaces._accelerator import AcceleratorSpec
@@ -91,6 +91,14 @@ class Found(Generic[S]):
         return self.spec.create(**{**self.settings, **settings})
 
 
+def _origin(distribution: Distribution | None) -> tuple[str, str]:
+    """Return name and version of a distribution."""
+    if distribution is None:
+        return "unknown", ""
+    metadata = distribution.metadata
+    return metadata["Name"], metadata["Version"]
+
+
 class Catalogue:
     """The plugins that a run may choose from, by role and name."""
 
@@ -105,10 +113,10 @@ class Catalogue:
         """Return a new catalogue of what installed distributions offer. Reads metadata, imports nothing."""
         disabled = {name.strip() for name in os.environ.get(DISABLED_PLUGINS_VARIABLE, "").split(",")}
         found: dict[str, list[Entry]] = {role.group: [] for role in ROLES}
+        points, origin = entry_points(), cache(_origin)  # both read files each time they are asked
         for role in ROLES:
-            for point in entry_points(group=role.group):
-                distribution = point.dist.name if point.dist else "unknown"
-                version = point.dist.version if point.dist else ""
+            for point in points.select(group=role.group):
+                distribution, version = origin(point.dist)
                 if not disabled & {point.name, distribution}:
                     found[role.group].append(Entry(point.name, distribution, version, point.load))
         return cls(found)
