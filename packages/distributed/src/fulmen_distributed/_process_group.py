@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,6 +29,7 @@ from fulmen_interfaces import Collectives, FulmenError, Placement, RankError, Si
 DEFAULT_TIMEOUT = timedelta(minutes=30)
 _FAREWELL = timedelta(seconds=3)
 _TO_END_SECONDS = 5.0
+_TO_LET_GO_SECONDS = 0.1
 
 
 @final
@@ -113,6 +115,7 @@ class _Meeting:
 
     def begin(self, store: Store) -> None:
         """Make the process group."""
+        _began.set()
         world = self.world
         dist.init_process_group(self.backend, store=store, rank=world.rank, world_size=world.size, timeout=self.timeout)
 
@@ -218,8 +221,18 @@ def _count_seconds() -> None:
             faulthandler.dump_traceback_later(_TO_END_SECONDS, exit=True)
 
 
-_ends_soon = threading.Event()
+def _let_go() -> None:
+    """Give gloo's threads a moment to drop their tensors: they have told that these are ready, not more.
+
+    A thread that needs Python for that while Python ends brings the process down, after a run in which all was well.
+    """
+    if _began.is_set():
+        time.sleep(_TO_LET_GO_SECONDS)
+
+
+_began, _ends_soon = threading.Event(), threading.Event()
 atexit.register(_count_seconds)  # what is registered first runs last
+atexit.register(_let_go)
 
 
 def part() -> None:
