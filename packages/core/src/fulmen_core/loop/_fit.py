@@ -25,6 +25,7 @@ NEVER = sys.maxsize
 """More steps than any fit has."""
 SKIP_EPOCH = -1
 """What `on_train_batch_start` returns to leave out the rest of the epoch."""
+_BATCH_ENDED = Phase.BATCH_ENDED  # asked for with every batch, and slow to look up before Python 3.12
 
 
 @dataclass
@@ -133,14 +134,14 @@ class Fit:
         """Whether validation will run right after the batch that has just ended."""
         return (
             self.validation is not None
-            and self.progress.phase is Phase.BATCH_ENDED
+            and self.progress.phase is _BATCH_ENDED
             and self.clock.due(ending=self.asked_to_stop())
         )
 
     def standing(self) -> Standing:
         """Return how things stand; while validation runs, how they stood when it began."""
         paused = self.paused
-        if paused is not None and self.progress.phase is Phase.BATCH_ENDED:
+        if paused is not None and self.progress.phase is _BATCH_ENDED:
             return paused
         engine = self.engine
         now = Standing.take(
