@@ -42,6 +42,7 @@ def printed_by(program: subprocess.Popen[str], seconds: float = PATIENCE) -> tup
         for pid in group(program.pid):
             os.kill(pid, signal.SIGABRT)  # Python prints where its threads are
         _, errors = program.communicate(timeout=PATIENCE)
+        end([program])
         raise AssertionError(f"The program did not end within {seconds:.0f} s.\n{errors}") from None
 
 

@@ -65,20 +65,14 @@ def test_each_rank_is_shown_with_its_file_and_line(kind: str, strategy: str) -> 
 
 def test_a_long_step_of_the_users_is_no_waiting_for_others() -> None:
     program = start(PROGRAM, "all are slow", env=environment(FULMEN_DEBUG_COLLECTIVES=1))
-    try:
-        output, errors = printed_by(program)
-    finally:
-        end([program])
+    output, errors = printed_by(program)
     assert program.returncode == 0, errors
     assert output.count("the program went on") == 2
 
 
 def test_ranks_that_agree_are_left_alone_and_listed(tmp_path: Path) -> None:
     program = start(PROGRAM, "nothing", env=environment(FULMEN_DEBUG_COLLECTIVES=tmp_path))
-    try:
-        output, errors = printed_by(program)
-    finally:
-        end([program])
+    output, errors = printed_by(program)
     assert program.returncode == 0, errors
     assert output.count("the program went on") == 2
     first, second = (file.read_text().splitlines() for file in sorted(tmp_path.glob("rank-*.jsonl")))

@@ -7,7 +7,7 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-from process_tools import PATIENCE, end, environment, start
+from process_tools import environment, printed_by, start
 
 TWO_RANKS = """
 import os
@@ -29,10 +29,7 @@ RUN = "\nif __name__ == '__main__':\n    main('ddp')\n"
 
 def lines_of(program: subprocess.Popen[str]) -> list[str]:
     """Return what all ranks printed."""
-    try:
-        output, errors = program.communicate(timeout=PATIENCE)
-    finally:
-        end([program])
+    output, errors = printed_by(program)
     assert program.returncode == 0, errors
     return sorted(line for line in output.splitlines() if line)
 
@@ -75,10 +72,7 @@ def test_a_port_that_another_program_has_is_told(tmp_path: Path) -> None:
         port = other.getsockname()[1]
         variables = environment(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, NODE_RANK=0)
         program = start("script.py", cwd=tmp_path, env=variables)
-        try:
-            _, errors = program.communicate(timeout=PATIENCE)
-        finally:
-            end([program])
+        _, errors = printed_by(program)
     assert program.returncode == 1
     assert f"Rank 0 cannot listen at 127.0.0.1:{port}" in errors
     assert "Set MASTER_PORT to another port" in errors
@@ -88,10 +82,7 @@ def test_a_result_that_cannot_come_home_is_told(tmp_path: Path) -> None:
     code = "from fulmen_core import Fabric\nprint(Fabric(accelerator='cpu', devices=2, strategy='ddp_fork')"
     (tmp_path / "script.py").write_text(code + ".launch(lambda fabric: lambda: 1))\n")
     program = start("script.py", cwd=tmp_path)
-    try:
-        _, errors = program.communicate(timeout=PATIENCE)
-    finally:
-        end([program])
+    _, errors = printed_by(program)
     assert program.returncode == 1
     last = errors.rstrip().splitlines()[-1]
     assert last.startswith("fulmen_interfaces._errors.FulmenError: What the first rank returns")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import pytest
-from process_tools import end, environment, free_port, start
+from process_tools import end, environment, free_port, printed_by, start
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
 
@@ -37,7 +37,7 @@ def tasks(folder: Path, ranks: tuple[int, ...] = (0, 1), **variables: object) ->
 def came_to(folder: Path, processes: list[subprocess.Popen[str]]) -> list[dict[str, Any]]:
     """Wait for both to end well, and return what they came to."""
     for process in processes:
-        _, errors = process.communicate(timeout=120)
+        _, errors = printed_by(process)
         assert process.returncode == 0, errors
     return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in (0, 1)]
 
@@ -89,10 +89,7 @@ def test_a_job_is_requeued_and_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_tasks_that_do_not_fit_are_refused_with_what_to_write(tmp_path: Path) -> None:
     processes = tasks(tmp_path, ranks=(0,), SLURM_NTASKS=8, SLURM_NTASKS_PER_NODE=4, SLURM_NNODES=2)
-    try:
-        _, errors = processes[0].communicate(timeout=60)
-    finally:
-        end(processes)
+    _, errors = printed_by(processes[0])
     assert processes[0].returncode == 1
     assert "SLURM starts 4 tasks on each node, one for each device." in errors
     assert "#SBATCH --ntasks-per-node=2" in errors

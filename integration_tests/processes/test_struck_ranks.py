@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from process_tools import end, group, start, wait_until
+from process_tools import end, group, printed_by, start, wait_until
 
 from fulmen_core import TorchCheckpointIO
 
@@ -45,7 +45,7 @@ def test_the_job_ends(case: tuple[str, int, str, str], tmp_path: Path) -> None:
         assert wait_until(lambda: program.poll() is not None or (struck.exists() and bool(struck.read_text())))
         assert wait_until(lambda: program.poll() is not None and not group(program.pid), 2 * SECONDS), "still running"
         ended = time.time()
-        _, errors = program.communicate()
+        _, errors = printed_by(program)
         assert struck.exists(), errors
         took = ended - float(struck.read_text())
     finally:
@@ -67,9 +67,6 @@ def test_the_job_ends(case: tuple[str, int, str, str], tmp_path: Path) -> None:
 
 def test_a_program_that_is_left_alone_ends_well(tmp_path: Path) -> None:
     program = start("struck_program.py", tmp_path, "ddp", 0, "never", "SIGKILL")
-    try:
-        output, errors = program.communicate(timeout=120)
-    finally:
-        end([program])
+    output, errors = printed_by(program)
     assert (program.returncode, os.path.exists(tmp_path / "struck")) == (0, False), errors
     assert output.count("the program came to its end") == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from process_tools import PATIENCE, end, environment, free_port, start
+from process_tools import end, environment, free_port, printed_by, start
 
 PROGRAM = """
 import sys
@@ -47,7 +47,7 @@ def test_each_caller_gets_what_was_trained_together(strategy: str, tmp_path: Pat
     ]
     try:
         for machine in machines:
-            output, errors = machine.communicate(timeout=PATIENCE)
+            output, errors = printed_by(machine)
             assert machine.returncode == 0, errors
             assert output.split() == ["1.5", "1.5", "1"]
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from process_tools import PATIENCE, end, group, start, wait_until
+from process_tools import end, group, printed_by, start, wait_until
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked up in /proc")
 
@@ -14,7 +14,7 @@ def outcome(strategy: str, kind: str) -> tuple[int, str, str]:
     """Return exit code and output of the program, of which no process stays."""
     program = start("ending_program.py", strategy, kind)
     try:
-        output, errors = program.communicate(timeout=PATIENCE)
+        output, errors = printed_by(program)
         assert wait_until(lambda: not group(program.pid), 5)
     finally:
         end([program])
@@ -55,7 +55,7 @@ def test_spawned_ranks_that_are_told_to_end_early_are_no_failure_of_theirs() -> 
         assert program.stdout is not None
         assert program.stdout.readline().startswith("sleeps")
         program.terminate()
-        _, errors = program.communicate(timeout=PATIENCE)
+        _, errors = printed_by(program)
         assert wait_until(lambda: not group(program.pid), 5)
     finally:
         end([program])
