@@ -140,7 +140,7 @@ class NotAStrategy:
 FOUND_BY = {
     HalvesGradients: "test_golden_training[sgd]",
     ForgetsToClip: "test_trains_like_a_plain_loop[32-true-clip-norm]",
-    ClearsGradientsTooEarly: "test_trains_like_a_plain_loop[32-true-accumulate-2]",
+    ClearsGradientsTooEarly: "test_trains_like_a_plain_loop[32-true-accumulate-3]",
     DropsTheClosure: "test_optimizer_that_computes_the_loss_again",
     UnscalesTwice: "test_gradients_can_be_read_before_the_step[32-true]",
     PrefixesNames: "test_model_state_has_the_modules_names[32-true]",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, namedtuple
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -36,6 +37,13 @@ class PrecisionConformance(Conformance):
     spec: ClassVar[PrecisionSpec]
     accelerator: ClassVar[AcceleratorSpec] = FAKE_ACCELERATOR_SPEC
     """The family of devices to compute on."""
+
+    @pytest.fixture(autouse=True)
+    def default_dtype_for_others(self) -> Iterator[None]:
+        """A precision that leaves another type behind fails its own test, and changes no other."""
+        before = torch.get_default_dtype()
+        yield
+        torch.set_default_dtype(before)
 
     @pytest.fixture
     def device(self) -> torch.device:

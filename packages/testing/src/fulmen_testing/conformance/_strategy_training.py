@@ -24,7 +24,7 @@ from fulmen_testing.conformance._training import bound_gradients, loss_and_gradi
 
 VALUE = GradientClipping(0.01, ClipAlgorithm.VALUE)
 NO_LIMIT = GradientClipping(1e9)
-RECIPES = [Recipe(), Recipe(2), Recipe(1, NORM), Recipe(2, VALUE), Recipe(2, NORM, by_closure=True)]
+RECIPES = [Recipe(), Recipe(3), Recipe(1, NORM), Recipe(2, VALUE), Recipe(2, NORM, by_closure=True)]
 
 
 class StrategyTraining(StrategySuite):
