@@ -53,6 +53,13 @@ def test_names_are_filled_in(tmp_path: Path) -> None:
     assert name(metrics, "m-{step:06d}.{val/loss:.1f}") == str(tmp_path / "m-000040.0.1.ckpt")
 
 
+def test_a_metric_in_a_name_that_was_not_logged_is_told(tmp_path: Path, make_trainer: Any, module: Any) -> None:
+    callback = ModelCheckpoint(dirpath=tmp_path, filename="{epoch}-{val_loss:.1f}")
+    with pytest.warns(UserWarning, match="has 0 for 'val_loss', which has not been logged .* Did you mean 'val/loss'"):
+        SimulatedFit(make_trainer(), module, callback, max_epochs=1).run()
+    assert names(tmp_path) == ["epoch=0-val_loss=0.0.ckpt"]
+
+
 def test_a_subclass_may_keep_more_beside_each_checkpoint(tmp_path: Path, make_trainer: Any, module: Any) -> None:
     class WithNotes(ModelCheckpoint):
         def _save_checkpoint(self, trainer: Any, filepath: str) -> None:

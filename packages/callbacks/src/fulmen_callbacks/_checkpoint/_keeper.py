@@ -11,7 +11,7 @@ from torch import Tensor
 from fulmen_callbacks import _files
 from fulmen_callbacks._checkpoint._base import Checkpoint
 from fulmen_callbacks._checkpoint._folder import default_folder, free_path, matching, may_remove
-from fulmen_callbacks._checkpoint._naming import fill_in, pattern_of
+from fulmen_callbacks._checkpoint._naming import fill_in, pattern_of, warn_of_absent
 from fulmen_callbacks._checkpoint._ranking import Ranking
 from fulmen_interfaces import TrainerView, rank_zero_info
 
@@ -145,6 +145,8 @@ class CheckpointKeeper(Checkpoint):
 
     def _agreed_path(self, trainer: TrainerView, metrics: dict[str, Tensor], name: str, *, reuse: str = "") -> str:
         path = ""
+        if trainer.is_global_zero:
+            warn_of_absent(name, metrics)
         if trainer.is_global_zero and not self.enable_version_counter:
             path = self.format_checkpoint_name(metrics, name)
         elif trainer.is_global_zero:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from string import Formatter
 
 from torch import Tensor
+
+from fulmen_interfaces import did_you_mean
 
 
 def fill_in(template: str, metrics: Mapping[str, Tensor | float], *, equals: str | None) -> str:
@@ -25,6 +28,14 @@ def fill_in(template: str, metrics: Mapping[str, Tensor | float], *, equals: str
         number = value.item() if isinstance(value, Tensor) else value
         parts.append(format(number, form or ""))
     return "".join(parts)
+
+
+def warn_of_absent(template: str, metrics: Mapping[str, Tensor | float]) -> None:
+    """Say which metrics the template names that are not there."""
+    for _, name, _, _ in Formatter().parse(template):
+        if name is not None and name not in metrics:
+            reason = f"The checkpoint's name {template!r} has 0 for {name!r}, which has not been logged so far."
+            warnings.warn(" ".join(filter(None, [reason, did_you_mean(name, metrics)])), stacklevel=2)
 
 
 def pattern_of(template: str, equals: str, version_separator: str, extension: str) -> re.Pattern[str]:
