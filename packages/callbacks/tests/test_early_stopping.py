@@ -69,6 +69,10 @@ def test_counting_goes_on_after_a_restart(make_trainer: Any, module: Any) -> Non
     SimulatedFit(trainer, module, second, max_epochs=8, vals=[2.0]).run(start)
     assert trainer.current_epoch == 4
     assert second.stopping_reason is EarlyStoppingReason.PATIENCE_EXHAUSTED
+    third = EarlyStopping("val/loss")
+    third.load_state_dict(second.state_dict())
+    assert third.state_dict() == second.state_dict()
+    assert third.stopping_reason_message is not None
 
 
 def test_states_of_versions_without_a_reason_can_be_loaded() -> None:

@@ -203,11 +203,7 @@ class ModelCheckpoint(CheckpointKeeper):
         self.best_model_score = state_dict["best_model_score"]
         self.current_score = state_dict.get("current_score")
         self.last_model_path = state_dict.get("last_model_path", self.last_model_path)
-        self._ranking.restore(
-            state_dict.get("best_k_models", {}),
-            best_path=self.best_model_path,
-            worst_path=state_dict.get("kth_best_model_path", ""),
-        )
+        self._ranking.restore(state_dict.get("best_k_models", {}), state_dict.get("kth_best_model_path", ""))
 
     def _begin_run(self, *, fitting: bool) -> None:
         self._fitting = fitting

@@ -61,10 +61,9 @@ class Ranking:
         if self.k == -1 or len(self.scores) >= self.k:
             self.worst_path = worst(self.scores, key=lambda name: self.scores[name])
 
-    def restore(self, scores: Mapping[str, Tensor], *, best_path: str, worst_path: str) -> None:
-        """Take over what a checkpoint says."""
+    def restore(self, scores: Mapping[str, Tensor], worst_path: str) -> None:
+        """Take over what a checkpoint says. Which is the best is seen when the next one comes in."""
         self.scores = dict(scores)
-        self.best_path = best_path if best_path in self.scores else ""
         self.worst_path = worst_path if worst_path in self.scores else ""
 
     @property
