@@ -164,13 +164,7 @@ class Recorder:
                 f"`self.log({name!r}, ...)` was called in `{scope.hook}`, where nothing is recorded. "
                 "Log in a step, in a batch hook or at the end of an epoch."
             )
-        if not isinstance(name, str):
-            raise LoggingError(f"`self.log({name!r}, ...)`: a name is text. Write `self.log({str(name)!r}, ...)`.")
-        if _DATALOADER_SUFFIX in name:
-            raise LoggingError(
-                f"`self.log({name!r}, ...)`: the ending {_DATALOADER_SUFFIX!r} is added by the Trainer itself. "
-                f"Write `self.log({name.partition(_DATALOADER_SUFFIX)[0]!r}, ...)`."
-            )
+        _check_name(name)
         on_step = policy.on_step if on_step is None else on_step
         on_epoch = not policy.on_step if on_epoch is None else on_epoch
         if on_step and not policy.per_step_allowed:
@@ -194,6 +188,16 @@ class Recorder:
             rank_zero_only=rank_zero_only,
             enable_graph=enable_graph,
             suffix=suffix,
+        )
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str):
+        raise LoggingError(f"`self.log({name!r}, ...)`: a name is text. Write `self.log({str(name)!r}, ...)`.")
+    if _DATALOADER_SUFFIX in name:
+        raise LoggingError(
+            f"`self.log({name!r}, ...)`: the ending {_DATALOADER_SUFFIX!r} is added by the Trainer itself. "
+            f"Write `self.log({name.partition(_DATALOADER_SUFFIX)[0]!r}, ...)`."
         )
 
 
