@@ -131,9 +131,14 @@ def test_any_configuration(
         def configure_optimizers(self) -> Any:
             return torch.optim.SGD(self.parameters(), lr=0.05, momentum=momentum, weight_decay=0.01)
 
+    class Watching(Drawn):
+        def on_before_zero_grad(self, optimizer: Any) -> None:
+            """Be there: then gradients are cleared where this hook belongs, else as soon as they can be."""
+
+    kind = data.draw(st.sampled_from([Drawn, Watching]), "kind")
     run: dict[str, Any] = {"accumulate_grad_batches": accumulate, "max_steps": max_steps}
     if clip is not None:
         run |= {"gradient_clip_algorithm": clip[0], "gradient_clip_val": clip[1]}
     steps = {} if max_steps == -1 else {"max_steps": max_steps}
-    ours, theirs = both(Drawn, loader(batches, shuffle=shuffle), epochs, run, accumulate=accumulate, clip=clip, **steps)
+    ours, theirs = both(kind, loader(batches, shuffle=shuffle), epochs, run, accumulate=accumulate, clip=clip, **steps)
     assert differences(ours, theirs) == []
