@@ -74,6 +74,7 @@ class Saving(Line):
             self.trainer.save_checkpoint(self.path)
 
 
+@pytest.mark.filterwarnings("error:.*gradients")
 @pytest.mark.parametrize("kind", [Drawer, Reduced])
 def test_a_run_that_was_cut_within_a_window_goes_on_exactly(tmp_path: Path, kind: type[Drawer]) -> None:
     module, other = twins(Saving)

@@ -96,11 +96,14 @@ def test_data_goes_on_behind_the_samples_that_all_of_them_read(
     tmp_path: Path, batches: int, size: int, first: int, index: int, told: str
 ) -> None:
     path = saved_by(2, tmp_path / "two.ckpt", batches=batches, read_per_step={"samples": 6})
+    later = SavesAt(tmp_path / "later.ckpt", index + 1)
     with pytest.warns(UserWarning, match=told):
-        module = fit(DataLoader(Numbers(), batch_size=size), load=path)
+        module = fit(DataLoader(Numbers(), batch_size=size), load=path, callbacks=[later])
     assert (module.seen[0][0], module.indices[0]) == (first, index)
     assert module.seen[-1][-1] == 23
     assert sum(map(len, module.seen)) == 24 - first
+    counted = torch.load(later.path)["fulmen"]["progress"]["batches"]
+    assert counted == {"ready": index + 1, "started": index + 1, "processed": index + 1, "completed": index}
 
 
 class Whole(BatchSampler):
