@@ -144,18 +144,18 @@ class CheckpointKeeper(Checkpoint):
         return next((path for path in kept if _files.same(path, trainer.ckpt_path)), "")
 
     def _agreed_path(self, trainer: TrainerView, metrics: dict[str, Tensor], name: str, *, reuse: str = "") -> str:
-        path = ""
-        if trainer.is_global_zero:
-            warn_of_absent(name, metrics)
-        if trainer.is_global_zero and not self.enable_version_counter:
-            path = self.format_checkpoint_name(metrics, name)
-        elif trainer.is_global_zero:
-            path = free_path(
-                lambda version: self.format_checkpoint_name(metrics, name, version),
-                reuse=reuse,
-                first_version=self.STARTING_VERSION,
-            )
+        path = self._path(metrics, name, reuse) if trainer.is_global_zero else ""
         return trainer.collectives.broadcast(path)
+
+    def _path(self, metrics: dict[str, Tensor], name: str, reuse: str) -> str:
+        warn_of_absent(name, metrics)
+        if not self.enable_version_counter:
+            return self.format_checkpoint_name(metrics, name)
+        return free_path(
+            lambda version: self.format_checkpoint_name(metrics, name, version),
+            reuse=reuse,
+            first_version=self.STARTING_VERSION,
+        )
 
     def _save_checkpoint(self, trainer: TrainerView, filepath: str) -> None:
         """Write one checkpoint. For subclasses that write more beside it."""

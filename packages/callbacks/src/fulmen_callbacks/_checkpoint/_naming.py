@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
 from string import Formatter
 
 from torch import Tensor
 
-from fulmen_interfaces import did_you_mean
+from fulmen_interfaces import did_you_mean, rank_zero_warn
 
 
 def fill_in(template: str, metrics: Mapping[str, Tensor | float], *, equals: str | None) -> str:
@@ -35,7 +34,7 @@ def warn_of_absent(template: str, metrics: Mapping[str, Tensor | float]) -> None
     for _, name, _, _ in Formatter().parse(template):
         if name is not None and name not in metrics:
             reason = f"The checkpoint's name {template!r} has 0 for {name!r}, which has not been logged so far."
-            warnings.warn(" ".join(filter(None, [reason, did_you_mean(name, metrics)])), stacklevel=2)
+            rank_zero_warn(" ".join(filter(None, [reason, did_you_mean(name, metrics)])))
 
 
 def pattern_of(template: str, equals: str, version_separator: str, extension: str) -> re.Pattern[str]:

@@ -14,7 +14,7 @@ from fulmen_core.loop._engine import Engine
 from fulmen_core.loop._epoch_size import EpochSize
 from fulmen_core.loop._hook_table import HookCall
 from fulmen_core.loop._optimise import Optimisation
-from fulmen_core.loop._progress import FitProgress, Phase
+from fulmen_core.loop._progress import BATCH_ENDED, FitProgress, Phase
 from fulmen_core.loop._schedulers import SchedulerSteps
 from fulmen_core.loop._standing import Standing, Switches
 from fulmen_core.loop._window import AccumulationWindow
@@ -25,7 +25,6 @@ NEVER = sys.maxsize
 """More steps than any fit has."""
 SKIP_EPOCH = -1
 """What `on_train_batch_start` returns to leave out the rest of the epoch."""
-_BATCH_ENDED = Phase.BATCH_ENDED  # asked for with every batch, and slow to look up before Python 3.12
 
 
 @dataclass
@@ -134,14 +133,14 @@ class Fit:
         """Whether validation will run right after the batch that has just ended."""
         return (
             self.validation is not None
-            and self.progress.phase is _BATCH_ENDED
+            and self.progress.phase is BATCH_ENDED
             and self.clock.due(ending=self.asked_to_stop())
         )
 
     def standing(self) -> Standing:
         """Return how things stand; while validation runs, how they stood when it began."""
         paused = self.paused
-        if paused is not None and self.progress.phase is _BATCH_ENDED:
+        if paused is not None and self.progress.phase is BATCH_ENDED:
             return paused
         engine = self.engine
         now = Standing.take(

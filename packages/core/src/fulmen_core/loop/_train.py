@@ -14,11 +14,8 @@ from fulmen_core.loop._evaluate import evaluate
 from fulmen_core.loop._evaluation_names import VALIDATION
 from fulmen_core.loop._fit import SKIP_EPOCH, Fit
 from fulmen_core.loop._hook_table import nothing
-from fulmen_core.loop._progress import Phase
+from fulmen_core.loop._progress import BATCH_ENDED, IN_EPOCH, Phase
 from fulmen_interfaces import Hook, RunningStage
-
-# Looked up once: before Python 3.12 a member of an enum takes as long as a call.
-_IN_EPOCH, _BATCH_ENDED = Phase.IN_EPOCH, Phase.BATCH_ENDED
 
 
 def train(fit: Fit) -> None:
@@ -154,7 +151,7 @@ def train_batch(fit: Fit, batch: Any) -> None:
             fit.schedulers.after_optimizer_step()
     if is_last:
         fit.schedulers.after_last_batch()
-    progress.phase = _BATCH_ENDED
+    progress.phase = BATCH_ENDED
     if hooks.batch_end is not nothing:
         hooks.batch_end(outputs, batch, batch_idx)
     finish_batch(fit)
@@ -163,7 +160,7 @@ def train_batch(fit: Fit, batch: Any) -> None:
 def finish_batch(fit: Fit) -> None:
     """Do what follows a batch's end hooks: metrics to loggers, validation, schedulers that watch a metric."""
     engine, progress = fit.engine, fit.progress
-    if progress.phase is _BATCH_ENDED:
+    if progress.phase is BATCH_ENDED:
         if fit.accord is not None:
             fit.agree_to_stop()
         if progress.window_filled == 0 and (
@@ -175,7 +172,7 @@ def finish_batch(fit: Fit) -> None:
     if fit.schedulers.plateau_by_step:
         fit.schedulers.after_batch()
     progress.batches.completed += 1
-    progress.phase = _IN_EPOCH
+    progress.phase = IN_EPOCH
     if engine.signals.received is not None:
         engine.signals.check()
 
